@@ -3,7 +3,6 @@
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
-CODE := src tests scripts benchmarks
 
 .PHONY: help setup constraints format demo serve test check bench bench-embedded \
         killpoints killpoints-quick test-aws test-scale-out clean
