@@ -51,7 +51,7 @@ fi
 
 pip() { .venv/bin/python -m pip --disable-pip-version-check --quiet "$@"; }
 
-say "setup: installing the pinned dependencies (once; a minute or so)"
+say "setup: installing the pinned dependencies (up to a minute the first time)"
 rm -f .venv/.stamp
 if ! { pip install --constraint constraints.txt hatchling editables &&
        pip install --constraint constraints.txt --no-build-isolation --editable '.[postgres,restate,aws,mcp,dev]'; }; then
