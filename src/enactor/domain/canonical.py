@@ -1,0 +1,72 @@
+"""Canonical JSON (RFC 8785) and the hashes over it.
+
+`orjson` with sorted keys gives the very bytes of RFC 8785 when every key is ASCII and every value is a string,
+boolean, null, list, object or an integer within ±2^53; a walk proves that for each value, and anything else goes
+to the `rfc8785` library. A property test holds the two against each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+import orjson
+import rfc8785
+
+from enactor.domain.errors import InvalidInput
+
+_MAX_SAFE: Final = 2**53 - 1
+_MAX_DEPTH: Final = 64
+
+
+def _is_plain(value: Any, depth: int = 0) -> bool:
+    kind = type(value)
+    if kind is str:
+        return True
+    if kind is dict:
+        if depth > _MAX_DEPTH:
+            raise InvalidInput(f"JSON is nested deeper than {_MAX_DEPTH} levels; flatten it.")
+        for key, item in value.items():
+            if type(key) is not str or not key.isascii() or not _is_plain(item, depth + 1):
+                return False
+        return True
+    if kind is int:
+        return -_MAX_SAFE <= value <= _MAX_SAFE
+    if kind is bool or value is None:
+        return True
+    if kind is list or kind is tuple:
+        if depth > _MAX_DEPTH:
+            raise InvalidInput(f"JSON is nested deeper than {_MAX_DEPTH} levels; flatten it.")
+        items: list[Any] | tuple[Any, ...] = value
+        return all(_is_plain(item, depth + 1) for item in items)
+    return False
+
+
+def canonical(value: Any) -> bytes:
+    """The RFC 8785 canonical JSON bytes of `value`.
+
+    Args:
+        value: anything made of dicts with string keys, lists, tuples, strings, numbers, booleans and None.
+
+    Raises:
+        InvalidInput: not JSON, nested too deeply, an integer past ±2^53-1, a NaN or an infinity.
+    """
+    try:
+        if _is_plain(value):
+            return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        return rfc8785.dumps(value)
+    except (orjson.JSONEncodeError, rfc8785.CanonicalizationError, RecursionError, UnicodeError) as error:
+        raise InvalidInput(
+            "The value has no canonical JSON form: use strings, finite numbers within ±2^53, booleans, null, "
+            "lists and objects with string keys."
+        ) from error
+
+
+def sha256_hex(data: bytes) -> str:
+    """SHA-256 of `data` as 64 lower-case hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest(value: Any) -> str:
+    """SHA-256, in hexadecimal, over the canonical JSON of `value`."""
+    return hashlib.sha256(canonical(value)).hexdigest()

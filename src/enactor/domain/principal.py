@@ -1,0 +1,115 @@
+"""Who acts: principals, their roles and what each role may do (specification, section 9)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+from enactor.domain.errors import Forbidden
+
+ALL_ACCOUNTS: Final = "*"
+DEV_ISSUER: Final = "enactor-dev"
+"""The issuer of `serve --dev`; whoever it vouches for is marked `dev:` wherever an actor is recorded."""
+
+
+class Role(StrEnum):
+    """Roles do not nest: an approver who must also operate carries both."""
+
+    PROPOSER = "proposer"
+    APPROVER = "approver"
+    OPERATOR = "operator"
+    AUDITOR = "auditor"
+    ADMIN = "admin"
+    PLATFORM_ADMIN = "platform_admin"
+
+
+class Permission(StrEnum):
+    """What a role permits; the service asks for permissions, never for roles."""
+
+    PROPOSE = "propose"
+    CANCEL_OWN = "cancel_own"
+    READ_OWN = "read_own"
+    READ = "read"
+    EDIT = "edit"
+    DECIDE = "decide"
+    CANCEL = "cancel"
+    SWITCH = "switch"
+    RESOLVE = "resolve"
+    UNDO = "undo"
+    LEDGER = "ledger"
+    BUDGET = "budget"
+    POLICY = "policy"
+    REPLAY = "replay"
+    REGISTRY = "registry"
+    PLATFORM_SWITCH = "platform_switch"
+
+
+_GRANTS: Final[dict[Role, frozenset[Permission]]] = {
+    Role.PROPOSER: frozenset({Permission.PROPOSE, Permission.CANCEL_OWN, Permission.READ_OWN}),
+    Role.APPROVER: frozenset({Permission.READ, Permission.EDIT, Permission.DECIDE}),
+    Role.OPERATOR: frozenset(
+        {Permission.READ, Permission.CANCEL, Permission.SWITCH, Permission.RESOLVE, Permission.UNDO}
+    ),
+    Role.AUDITOR: frozenset({Permission.READ, Permission.LEDGER}),
+    Role.ADMIN: frozenset({Permission.READ, Permission.BUDGET, Permission.POLICY, Permission.REPLAY}),
+    Role.PLATFORM_ADMIN: frozenset({Permission.REGISTRY, Permission.PLATFORM_SWITCH}),
+}
+
+
+class PrincipalRef(Struct, frozen=True, order=True):
+    """A principal's identity as records keep it: the token's issuer and subject."""
+
+    iss: str
+    sub: str
+
+    def __str__(self) -> str:
+        return f"dev:{self.sub}" if self.iss == DEV_ISSUER else f"{self.iss}#{self.sub}"
+
+
+class Principal(Struct, frozen=True, kw_only=True):
+    """Who a request comes from, from the token alone.
+
+    Attributes:
+        iss: the issuer.
+        sub: the subject at that issuer.
+        tenant_id: the one tenant the token is good for; empty for platform administrators.
+        account_ids: accounts of the tenant it reaches; empty means none, `("*",)` means all.
+        roles: the roles it carries.
+        actors: the token's `act` chain (RFC 8693), innermost first: on whose behalf it acts, and through whom.
+        interactive: a person logged in through a client that is not an agent's; fills a human quorum.
+        client_id: the OAuth client the token was issued to.
+    """
+
+    iss: str
+    sub: str
+    tenant_id: str
+    account_ids: tuple[str, ...] = ()
+    roles: frozenset[Role] = frozenset()
+    actors: tuple[PrincipalRef, ...] = ()
+    interactive: bool = False
+    client_id: str = ""
+
+    @property
+    def ref(self) -> PrincipalRef:
+        """The identity that records keep."""
+        return PrincipalRef(self.iss, self.sub)
+
+    def everyone(self) -> frozenset[PrincipalRef]:
+        """The principal and everybody in its `act` chain."""
+        return frozenset((self.ref, *self.actors))
+
+    def may(self, permission: Permission) -> bool:
+        """Whether any of the roles grants `permission`."""
+        return any(permission in _GRANTS[role] for role in self.roles)
+
+    def require(self, *permissions: Permission) -> None:
+        """Raises `Forbidden` unless one of `permissions` is granted."""
+        if not any(self.may(permission) for permission in permissions):
+            names = sorted({role.value for role, grants in _GRANTS.items() if grants & set(permissions)})
+            raise Forbidden(f"This needs one of the roles: {', '.join(names)}.")
+
+    def reaches(self, account_id: str) -> bool:
+        """Whether the token covers the account. A refusal is worded like absence, so nothing leaks."""
+        return account_id in self.account_ids or ALL_ACCOUNTS in self.account_ids

@@ -1,0 +1,88 @@
+"""StartExecution: takes the lock."""
+
+from __future__ import annotations
+
+import msgspec
+
+from enactor.domain.attempt import ExecutionAttempt, Phase, RunStatus
+from enactor.domain.idempotency import idempotency_key
+from enactor.domain.ids import run_name
+from enactor.domain.intent import ActionIntent
+from enactor.domain.ledger import LedgerEvent
+from enactor.pipeline.model import Context, Continue, Duplicate, Reads, Run, Turn
+from enactor.ports.commands import StartAttempt
+
+
+def effect_idempotency_key(intent: ActionIntent, generation: int = 0) -> str:
+    """The key of the intent's effect, the same in every run."""
+    return idempotency_key(
+        tenant_id=intent.tenant_id,
+        action_intent_id=intent.action_intent_id,
+        revision=intent.revision,
+        purpose=Phase.EFFECT.value,
+        generation=generation,
+        tool_name=intent.tool_call.tool_name,
+        argument_bytes=intent.tool_call.argument_bytes,
+    )
+
+
+def new_attempt(intent: ActionIntent, run_number: int, ctx: Context) -> ExecutionAttempt:
+    """The lock of a new run, held by the run's name."""
+    now = ctx.now()
+    return ExecutionAttempt(
+        action_intent_id=intent.action_intent_id,
+        tenant_id=intent.tenant_id,
+        account_id=intent.account_id,
+        action_type=intent.action_type,
+        connector_id=intent.connector_id,
+        run_number=run_number,
+        owner=run_name(intent.action_intent_id, run_number),
+        fence=1,
+        status=RunStatus.RUNNING,
+        idempotency_key=effect_idempotency_key(intent),
+        started_at=now,
+        updated_at=now,
+        trace_id=ctx.ids.new(),
+        deadline_at=ctx.now_ms() + ctx.settings.grace_ms,
+        switch_marks=intent.switch_marks,
+    )
+
+
+def start_execution(run: Run, reads: Reads, ctx: Context) -> Turn:
+    """Takes the lock, or finds that this run has it already.
+
+    The conditions of `StartAttempt` decide a race; here a lock that is already known is only looked at. The same
+    owner's lock without a call is taken up where it was; any further progress is Recover's business.
+    """
+    if run.attempt is not None:
+        same = run.attempt.owner == run_name(run.action_intent_id, run.run_number)
+        if same and run.attempt.status is RunStatus.RUNNING and not run.permits:
+            return Continue(run=run)
+        return Duplicate(run=run, reason="the run has been started")
+    intent = reads.intent
+    attempt = new_attempt(intent, run.run_number, ctx)
+    started = msgspec.structs.replace(run, attempt=attempt)
+    return Continue(
+        run=started,
+        commands=(
+            StartAttempt(
+                attempt=attempt,
+                intent_version=intent.version,
+                revision=intent.revision,
+                approval_digest=intent.approval_digest,
+                now_ms=ctx.now_ms(),
+                charge_budget=not reads.budget_exceeded,
+            ),
+            ctx.entry(
+                started,
+                intent,
+                LedgerEvent.EXECUTION_STARTED,
+                {
+                    "owner": attempt.owner,
+                    "approval_digest": intent.approval_digest,
+                    "registry_version": intent.registry_version,
+                    "idempotency_key": attempt.idempotency_key,
+                },
+            ),
+        ),
+    )

@@ -1,0 +1,52 @@
+"""Time, identifiers and randomness, injected, so that every race and lease is testable without sleeping."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from enactor.domain.ids import uuid7_hex
+
+
+class Clock(Protocol):
+    """Two clocks: the world's, which may jump, and one that only counts, suspended time included."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since the Unix epoch, UTC."""
+        ...
+
+    def elapsed_ms(self) -> int:
+        """Milliseconds on a clock that never jumps and counts the time the machine was suspended."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Returns after `seconds` of this clock's time."""
+        ...
+
+
+class Randomness(Protocol):
+    """Where random bytes and jitter come from."""
+
+    def bytes(self, count: int) -> bytes:
+        """`count` random bytes."""
+        ...
+
+    def uniform(self, low: float, high: float) -> float:
+        """A random number in [low, high]."""
+        ...
+
+
+class Ids:
+    """UUIDv7s (RFC 9562) from a clock and a source of randomness; monotonic within a process."""
+
+    def __init__(self, clock: Clock, randomness: Randomness) -> None:
+        self._clock = clock
+        self._randomness = randomness
+        self._last = ""
+
+    def new(self) -> str:
+        """A new UUIDv7 as 32 hexadecimal digits, later than every one this object made before."""
+        made = uuid7_hex(self._clock.now_ms(), self._randomness.bytes(10))
+        if made <= self._last:
+            made = f"{int(self._last, 16) + 1:032x}"
+        self._last = made
+        return made

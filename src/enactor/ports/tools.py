@@ -1,0 +1,137 @@
+"""The tool plane: what is known of a tool, and the one door through which it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from enactor.domain.action_type import Compensation, RiskClass, TargetRule, WriteSemantics
+from enactor.domain.errors import ErrorClass
+from enactor.domain.intent import Guard
+from enactor.domain.outcome import ObjectRef
+from enactor.domain.permit import CallResult, Purpose
+
+
+class ToolDefinition(Struct, frozen=True, kw_only=True):
+    """A tool as its connector declares it now.
+
+    Attributes:
+        definition_hash: SHA-256 of everything below that decides what a call does.
+        connector_version: the connector's configuration version: endpoint and credential reference.
+        can_undo: the name of the tool that undoes it, if any.
+        verifies_account: the connector checks that the object belongs to the account.
+    """
+
+    tool_name: str
+    tool_schema_version: str
+    connector_id: str
+    connector_version: str
+    description: str
+    input_schema: dict[str, Any]
+    write_semantics: WriteSemantics
+    compensation: Compensation
+    risk_class: RiskClass
+    definition_hash: str
+    guard: Guard = Guard.NONE
+    required_scopes: tuple[str, ...] = ()
+    target: TargetRule | None = None
+    summary: str = ""
+    effect_key: str | None = None
+    verifies_account: bool = True
+    governed: bool = True
+
+
+class CallRequest(Struct, frozen=True, kw_only=True):
+    """One permitted call.
+
+    Attributes:
+        argument_bytes: the frozen canonical JSON; secrets are references that the gateway resolves last.
+        send_not_after: on `Clock.elapsed_ms`: after it the call is not sent and ends NOT_SENT.
+        timeout_seconds: how long to wait for the reply once it is sent.
+        original: for a compensation, the refs of the effect to undo.
+        original_key: for a compensation, the key of the effect to undo.
+    """
+
+    tenant_id: str
+    account_id: str
+    action_intent_id: str
+    run_number: int
+    call_no: int
+    purpose: Purpose
+    tool_name: str
+    tool_schema_version: str
+    argument_bytes: str
+    idempotency_key: str
+    trace_id: str
+    send_not_after: int
+    timeout_seconds: float
+    original: tuple[ObjectRef, ...] = ()
+    original_key: str = ""
+
+
+class Reply(Struct, frozen=True, kw_only=True):
+    """How a call ended: never OPEN, and never an exception.
+
+    Attributes:
+        result: one of the four results of the specification, section 3.
+        refs: what the tool made or changed.
+        partial: DONE, but less than was asked: the rest is taken back if the strategy allows.
+        retryable: the situation may pass.
+        retry_after_seconds: the target's own wish.
+        deferred_reason: NOT_SENT because a door was closed (limit, breaker): the run is put off, not retried.
+        artifact_ref: where a large response was put.
+    """
+
+    result: CallResult
+    refs: tuple[ObjectRef, ...] = ()
+    partial: bool = False
+    retryable: bool = False
+    error_class: ErrorClass | None = None
+    error_code: str | None = None
+    message: str = ""
+    retry_after_seconds: float | None = None
+    deferred_reason: str = ""
+    artifact_ref: str | None = None
+
+
+class LookUpResult(Struct, frozen=True, kw_only=True):
+    """What a search of the target by our key found. `found` None means that the target cannot tell."""
+
+    found: bool | None
+    refs: tuple[ObjectRef, ...] = ()
+    message: str = ""
+
+
+class ToolPlane(Protocol):
+    """The one door to tools. Nothing in it, or below it, repeats a call."""
+
+    def definition(self, tool_name: str) -> ToolDefinition | None:
+        """The tool as it is declared now, or None."""
+        ...
+
+    def definitions(self) -> Mapping[str, ToolDefinition]:
+        """Every tool by name."""
+        ...
+
+    def validate(self, tool_name: str, arguments: Mapping[str, Any]) -> None:
+        """Checks arguments against the tool's model, at proposal. Raises `InvalidParameters`."""
+        ...
+
+    async def call(self, request: CallRequest, check: Callable[[], bool]) -> Reply:
+        """Makes the call once.
+
+        Args:
+            request: what to call.
+            check: asked immediately before the request leaves; False means it is too late, and nothing is sent.
+        """
+        ...
+
+    async def look_up(self, request: CallRequest) -> LookUpResult:
+        """Searches the target for what `request`'s key made. Raises nothing; trouble is `found=None`."""
+        ...
+
+    async def close(self) -> None:
+        """Lets go of connections."""
+        ...
