@@ -37,8 +37,10 @@ def _is_plain(value: Any, depth: int = 0) -> bool:
     if kind is list or kind is tuple:
         if depth > _MAX_DEPTH:
             raise InvalidInput(f"JSON is nested deeper than {_MAX_DEPTH} levels; flatten it.")
-        items: list[Any] | tuple[Any, ...] = value
-        return all(_is_plain(item, depth + 1) for item in items)
+        for item in value:
+            if not _is_plain(item, depth + 1):
+                return False
+        return True
     return False
 
 

@@ -12,7 +12,7 @@ from enactor.domain.principal import PrincipalRef
 
 
 class IntentStatus(StrEnum):
-    """`PENDING_APPROVAL` goes to one of the others; an approved one that never started may still expire or be cancelled."""
+    """From `PENDING_APPROVAL` to one of the others; an approved one that never started may expire or be cancelled."""
 
     PENDING_APPROVAL = "PENDING_APPROVAL"
     APPROVED = "APPROVED"

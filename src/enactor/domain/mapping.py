@@ -31,7 +31,7 @@ def _apply(mapping: ParameterMapping, value: Any, functions: Mapping[str, Custom
             function = functions.get(mapping.function or "")
             if function is None:
                 raise ConfigurationError(
-                    f"The mapping of '{mapping.param}' names the function '{mapping.function}', which is not registered."
+                    f"The mapping of '{mapping.param}' names the function '{mapping.function}', not registered."
                 )
             try:
                 return function(value)

@@ -1,4 +1,4 @@
-"""Write permits and the two tables of the specification, section 3: what a call ended as, and whether another may follow.
+"""Write permits and the two tables of the specification, section 3: how calls end, and whether another may follow.
 
 This module alone decides whether a call may be repeated. Everything here is a plain function of recorded facts.
 """

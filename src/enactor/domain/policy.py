@@ -15,7 +15,7 @@ REQUIRED_APPROVALS: Final[dict[RiskClass, int]] = {
     RiskClass.MEDIUM: 1,
     RiskClass.HIGH: 2,
 }
-"""How many different people must approve. With 0, any single approval is enough: a policy's, a program's, a person's."""
+"""How many different people must approve. With 0, any single approval is enough, a program's too."""
 
 AUTO_APPROVABLE: Final = frozenset({RiskClass.MINIMAL, RiskClass.LOW, RiskClass.MEDIUM})
 """A policy may stand in for the people of these classes; nothing stands in for the two people of HIGH."""

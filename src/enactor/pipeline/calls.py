@@ -9,7 +9,6 @@ from enactor.domain.action_type import WriteMode, WriteSemantics
 from enactor.domain.attempt import ExecutionAttempt, Phase
 from enactor.domain.canonical import canonical
 from enactor.domain.idempotency import idempotency_key
-from enactor.domain.intent import ActionIntent
 from enactor.domain.outcome import ObjectRef
 from enactor.domain.permit import CallResult, Purpose, WritePermit, of_purpose
 from enactor.pipeline.model import Context, Reads, Run, call_numbers

@@ -12,27 +12,23 @@ from enactor.ports.commands import Command, SettlePermit, StartAttempt, UpdateAt
 def folded(commands: Iterable[Command]) -> tuple[Command, ...]:
     """`commands` with the attempt, and each permit, written once: under its first condition, with its last content."""
     result: list[Command] = []
-    attempt_at = -1
-    permits: dict[int, int] = {}
+    places: dict[str, int] = {}
     for command in commands:
         match command:
-            case StartAttempt():
-                attempt_at = len(result)
-            case UpdateAttempt():
-                if attempt_at >= 0:
-                    held = result[attempt_at]
-                    assert isinstance(held, StartAttempt | UpdateAttempt)
-                    result[attempt_at] = msgspec.structs.replace(held, attempt=command.attempt)
-                    continue
-                attempt_at = len(result)
+            case StartAttempt() | UpdateAttempt():
+                record = "attempt"
             case SettlePermit():
-                if command.permit.call_no in permits:
-                    held = result[permits[command.permit.call_no]]
-                    assert isinstance(held, SettlePermit)
-                    result[permits[command.permit.call_no]] = msgspec.structs.replace(held, permit=command.permit)
-                    continue
-                permits[command.permit.call_no] = len(result)
+                record = f"permit {command.permit.call_no}"
             case _:
-                pass
-        result.append(command)
+                result.append(command)
+                continue
+        place = places.setdefault(record, len(result))
+        if place == len(result):
+            result.append(command)
+            continue
+        match result[place], command:
+            case (StartAttempt() | UpdateAttempt()) as held, (StartAttempt() | UpdateAttempt()) as later:
+                result[place] = msgspec.structs.replace(held, attempt=later.attempt)
+            case SettlePermit() as held, SettlePermit() as later:
+                result[place] = msgspec.structs.replace(held, permit=later.permit)
     return tuple(result)

@@ -47,7 +47,8 @@ class Run(Struct, frozen=True, kw_only=True):
     @property
     def lock(self) -> ExecutionAttempt:
         """The attempt, once StartExecution has taken it."""
-        assert self.attempt is not None, "StartExecution comes first"
+        if self.attempt is None:
+            raise RuntimeError("StartExecution comes first")
         return self.attempt
 
     @staticmethod

@@ -55,8 +55,9 @@ def start_execution(run: Run, reads: Reads, ctx: Context) -> Turn:
     owner's lock without a call is taken up where it was; any further progress is Recover's business.
     """
     if run.attempt is not None:
+        called = any(permit.run_number == run.run_number for permit in run.permits)
         same = run.attempt.owner == run_name(run.action_intent_id, run.run_number)
-        if same and run.attempt.status is RunStatus.RUNNING and not run.permits:
+        if same and run.attempt.status is RunStatus.RUNNING and not called:
             return Continue(run=run)
         return Duplicate(run=run, reason="the run has been started")
     intent = reads.intent

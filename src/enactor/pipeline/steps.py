@@ -66,7 +66,7 @@ STEPS: Final[tuple[Step, ...]] = (
         ("COMPENSATION_FAILED",),
     ),
 )
-"""In order. Outcomes are written by `record.py` (RecordOutcome, RecordFailure); `recover.py` is every way of coming back."""
+"""In order. `record.py` writes outcomes (RecordOutcome, RecordFailure); `recover.py` is every way of coming back."""
 
 
 def step(name: str) -> Step:

@@ -126,7 +126,7 @@ class TakePermit(Struct, frozen=True, kw_only=True):
     """Takes leave to make one call.
 
     Conditions: the attempt in the store, or the one this very commit writes, is RUNNING with the permit's fence and run
-    (`STALE_FENCE`, `STATUS_CHANGED`); no permit has this `call_no` and none is open (`PERMIT_TAKEN`); the kill switches'
+    (`STALE_FENCE`, `STATUS_CHANGED`); no permit has this `call_no` and none is open (`PERMIT_TAKEN`); the switches'
     generations are still `marks`, and none is on unless it allows this purpose (`SWITCH_CHANGED`); nobody asked to
     cancel this run (`CANCEL_REQUESTED`), unless it compensates.
     """
@@ -185,7 +185,8 @@ class DeprecateActionType(Struct, frozen=True, kw_only=True):
 
 class SetKillSwitch(Struct, frozen=True, kw_only=True):
     """Sets a switch. Condition: its generation is the stored one + 1, or the stored one if it is not turned
-    (`VERSION_CHANGED`)."""
+    (`VERSION_CHANGED`).
+    """
 
     switch: KillSwitch
     expected_generation: int

@@ -15,7 +15,7 @@ from enactor.domain.action_type import ActionType
 from enactor.domain.approval import Approval
 from enactor.domain.attempt import ExecutionAttempt, RunStatus
 from enactor.domain.budget import Budget
-from enactor.domain.intent import ActionIntent, IntentStatus
+from enactor.domain.intent import ActionIntent
 from enactor.domain.kill_switch import ContainedRun, KillSwitch
 from enactor.domain.ledger import LedgerEntry, LedgerEvent
 from enactor.domain.outcome import ActionOutcome
@@ -57,7 +57,8 @@ class ExecutionRow(Struct, frozen=True, kw_only=True):
 class ExecutionFilter(Struct, frozen=True, kw_only=True):
     """Which executions a listing wants. `account_ids` None means every account of the tenant.
 
-    `status` is a wire status: an intent's, a run's, or PENDING for an approved intent that has not started.
+    `status` is a wire status: a run's; or PENDING for an approved intent that has not started, or an unstarted intent's
+    own; prefixed `INTENT:` it is the intent's own whatever became of the run. `proposed_by` is `str(PrincipalRef)`.
     """
 
     account_ids: tuple[str, ...] | None = None
@@ -229,7 +230,7 @@ class Store(Protocol):
     async def entries_after(
         self, position: int, limit: int, tenant_id: str | None = None, action_intent_id: str | None = None
     ) -> tuple[LedgerEntry, ...]:
-        """Entries of one tenant or (None) of all, after a position, in order: the feed of streams, outbox and verifier."""
+        """Entries of one tenant or (None) of all, after a position, in order: streams, outbox and verifier read it."""
         ...
 
     async def last_position(self) -> int:

@@ -1,0 +1,48 @@
+"""The use cases. Every face calls these, and nothing below them."""
+
+from __future__ import annotations
+
+from enactor.pipeline.model import Context
+from enactor.service.core import Core, Limits
+from enactor.service.decisions import Cancelled, Decided, Decisions
+from enactor.service.inspection import ExecutionView, Inspection, execution_view
+from enactor.service.operations import ContainmentReport, Operations, Resolution
+from enactor.service.proposals import Proposal, Proposals, Proposed
+from enactor.service.registry import Registered, Registration, Registry
+
+
+class Service:
+    """All use cases over one set of ports.
+
+    Attributes:
+        proposals: propose, propose in batches, edit.
+        decisions: approve, reject, cancel, execute again, expire.
+        operations: kill switches, resolve, replay, budgets, policies.
+        registry: action types.
+        inspection: everything that only reads.
+    """
+
+    def __init__(self, core: Core, pipeline: Context) -> None:
+        self.core = core
+        self.proposals = Proposals(core)
+        self.decisions = Decisions(core)
+        self.operations = Operations(core, pipeline)
+        self.registry = Registry(core)
+        self.inspection = Inspection(core)
+
+
+__all__ = [
+    "Cancelled",
+    "ContainmentReport",
+    "Core",
+    "Decided",
+    "ExecutionView",
+    "Limits",
+    "Proposal",
+    "Proposed",
+    "Registered",
+    "Registration",
+    "Resolution",
+    "Service",
+    "execution_view",
+]

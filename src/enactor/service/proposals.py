@@ -1,0 +1,429 @@
+"""Proposing and editing: parameters are validated and mapped here, once, and the call is frozen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+import jsonschema_rs
+import msgspec
+from msgspec import Struct
+
+from enactor.domain.action_type import ActionType, RiskClass
+from enactor.domain.approval import Approval, ApprovalSource, Decision, approval_digest
+from enactor.domain.canonical import canonical, digest
+from enactor.domain.errors import (
+    EffectKeyTaken,
+    EnactorError,
+    Forbidden,
+    IdempotencyKeyReused,
+    IllegalTransition,
+    InvalidInput,
+    InvalidParameters,
+    PolicyDenied,
+    PreconditionFailed,
+    RequestInProgress,
+    TooManyPending,
+    UnknownActionType,
+)
+from enactor.domain.idempotency import effect_key
+from enactor.domain.ids import intent_id
+from enactor.domain.intent import ActionIntent, ExecutionPolicy, FrozenCall, IntentStatus, Target, TargetSource
+from enactor.domain.kill_switch import marks
+from enactor.domain.ledger import LedgerEvent
+from enactor.domain.mapping import is_secret_reference, map_parameters, render
+from enactor.domain.policy import AUTO_APPROVABLE, REQUIRED_APPROVALS, PolicyAction, PolicyMode
+from enactor.domain.principal import Permission, Principal, PrincipalRef
+from enactor.domain.time import rfc3339
+from enactor.ports.commands import (
+    AppendApproval,
+    AppendLedger,
+    Command,
+    Conflict,
+    ConflictKind,
+    CreateIntent,
+    RequestKey,
+    ReserveRequest,
+    UpdateIntent,
+)
+from enactor.ports.engine import RunRequest
+from enactor.service.core import Core, racing
+
+MAX_BATCH: Final = 1_000
+_MAX_TEXT: Final = 4_000
+
+
+class Proposal(Struct, frozen=True, kw_only=True):
+    """What a proposer asks for; the wire form of `POST /v1/intents`. Durations are seconds."""
+
+    action_type: str
+    account_id: str
+    parameters: dict[str, Any]
+    target: Target | None = None
+    expires_in_seconds: int | None = None
+    rationale: str = ""
+    evidence_refs: tuple[str, ...] = ()
+    execution_policy: ExecutionPolicy | None = None
+
+
+class Proposed(Struct, frozen=True):
+    """The intent, and whether this very request made it (else it is the one made before)."""
+
+    intent: ActionIntent
+    created: bool
+
+
+class Proposals:
+    """The use cases of proposers, and the edit of approvers."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._validators: dict[tuple[str, str, int], jsonschema_rs.Draft202012Validator] = {}
+        self._in_progress: set[tuple[str, str, str]] = set()
+
+    async def propose(
+        self, by: Principal, proposal: Proposal, *, idempotency_key: str | None = None, trace_id: str | None = None
+    ) -> Proposed:
+        """Makes an intent of a proposal, with its call frozen.
+
+        Args:
+            by: the proposer.
+            idempotency_key: the same key with the same proposal gives the same intent.
+            trace_id: the decision trace (32 hexadecimal digits, W3C); made when absent.
+
+        Raises:
+            UnknownActionType, InvalidParameters, InvalidInput: it cannot be done as asked; nothing was stored.
+            Forbidden, PolicyDenied: not by this principal, or not at all.
+            TooManyPending, EffectKeyTaken, IdempotencyKeyReused, RequestInProgress: not now.
+        """
+        by.require(Permission.PROPOSE)
+        if idempotency_key is None:
+            return Proposed(await self._create(by, proposal, None, trace_id), True)
+        if not 1 <= len(idempotency_key) <= 255:
+            raise InvalidInput("An Idempotency-Key has 1 to 255 characters.")
+        slot = (by.tenant_id, str(by.ref), idempotency_key)
+        body_hash = digest(msgspec.to_builtins(proposal))
+        if slot in self._in_progress:
+            raise RequestInProgress("A request with this Idempotency-Key is still in progress; ask again shortly.")
+        self._in_progress.add(slot)
+        try:
+            known = await self._core.store.request(*slot)
+            if known is None:
+                try:
+                    return Proposed(await self._create(by, proposal, (idempotency_key, body_hash), trace_id), True)
+                except Conflict as conflict:
+                    if not isinstance(conflict.current, RequestKey):
+                        raise
+                    known = conflict.current
+            if known.body_hash != body_hash:
+                raise IdempotencyKeyReused("This Idempotency-Key came with another body before; use a new key.")
+            return Proposed(await self._core.visible_intent(by, known.action_intent_id), False)
+        finally:
+            self._in_progress.discard(slot)
+
+    async def propose_batch(self, by: Principal, proposals: Sequence[Proposal]) -> list[Proposed | EnactorError]:
+        """Proposes each item on its own; the results are in the order of the items, refusals as errors.
+
+        Raises:
+            InvalidInput: more than 1,000 items, or none.
+        """
+        by.require(Permission.PROPOSE)
+        if not 1 <= len(proposals) <= MAX_BATCH:
+            raise InvalidInput(f"A batch has 1 to {MAX_BATCH} proposals.")
+        results: list[Proposed | EnactorError] = []
+        made = await asyncio.gather(*(self.propose(by, item) for item in proposals), return_exceptions=True)
+        for outcome in made:
+            if isinstance(outcome, EnactorError | Proposed):
+                results.append(outcome)
+            else:
+                raise outcome
+        return results
+
+    async def edit(
+        self, by: Principal, action_intent_id: str, parameters: dict[str, Any], if_match: str
+    ) -> ActionIntent:
+        """Replaces the parameters: a new revision with a new digest that needs a new approval.
+
+        Raises:
+            PreconditionFailed: `if_match` is not the current digest.
+            IllegalTransition: an execution exists, or the intent is closed.
+        """
+        by.require(Permission.EDIT)
+
+        async def attempt() -> ActionIntent:
+            before = await self._core.visible_intent(by, action_intent_id)
+            if before.approval_digest != if_match:
+                raise PreconditionFailed(
+                    "The intent was changed; read it again.", current_digest=before.approval_digest
+                )
+            if before.status not in (IntentStatus.PENDING_APPROVAL, IntentStatus.APPROVED):
+                raise IllegalTransition(f"A {before.status} intent cannot be edited.")
+            entry = await self._core.action_type_for(before.tenant_id, before.action_type, before.registry_version)
+            if entry is None:
+                raise UnknownActionType(f"The action type {before.action_type} is gone.")
+            after = self._freeze(before, entry, parameters)
+            after = msgspec.structs.replace(
+                after,
+                revision=before.revision + 1,
+                version=before.version + 1,
+                contributors=tuple(sorted({*before.contributors, *by.everyone()})),
+                status=IntentStatus.PENDING_APPROVAL,
+                approval_source=None,
+                approved_at=None,
+                switch_marks=(),
+                updated_at=self._core.now(),
+                digest_salt=self._core.randomness.bytes(16).hex(),
+            )
+            after = msgspec.structs.replace(after, approval_digest=approval_digest(after))
+            changed = self._core.intent_entry(
+                after,
+                LedgerEvent.INTENT_EDITED,
+                str(by.ref),
+                {**_frozen_facts(after), "replaces_digest": before.approval_digest},
+            )
+            try:
+                await self._core.store.commit(
+                    [UpdateIntent(intent=after, expected_version=before.version, unstarted=True), changed]
+                )
+            except Conflict as conflict:
+                raise _refused(conflict, after) from conflict
+            return after
+
+        return await racing(attempt, {ConflictKind.VERSION_CHANGED})
+
+    # -- making an intent ----------------------------------------------------------------------------------------
+
+    async def _create(
+        self, by: Principal, proposal: Proposal, request: tuple[str, str] | None, trace_id: str | None
+    ) -> ActionIntent:
+        core = self._core
+        if not by.reaches(proposal.account_id):
+            raise Forbidden("The token does not cover this account.")
+        entry = await core.action_type_for(by.tenant_id, proposal.action_type)
+        if entry is None or entry.deprecated_at is not None:
+            raise UnknownActionType(f"There is no action type '{proposal.action_type[:100]}' to propose.")
+        if len(proposal.rationale) > _MAX_TEXT:
+            raise InvalidInput(f"A rationale has at most {_MAX_TEXT} characters.")
+        intent = self._draft(by, proposal, entry, trace_id)
+        policies = await core.store.policies(by.tenant_id)
+        version = core.policy.version(policies)
+        shadow = core.limits.shadow or (policies is not None and policies.mode is PolicyMode.SHADOW)
+        intent = msgspec.structs.replace(intent, policy_version=version, shadow=shadow)
+        intent = self._freeze(intent, entry, proposal.parameters)
+        intent = msgspec.structs.replace(intent, approval_digest=approval_digest(intent))
+        arguments = msgspec.json.decode(intent.tool_call.argument_bytes)
+        permitted = core.policy.ask(core.question(PolicyAction.PROPOSE, by, intent, arguments), policies)
+        if not permitted.allowed:
+            raise PolicyDenied(
+                "Policy does not permit this proposal."
+                + (f" Decided by: {', '.join(permitted.reasons)}." if permitted.reasons else "")
+            )
+        automatic = core.policy.ask(core.question(PolicyAction.AUTO_APPROVE, by, intent, arguments), policies)
+        approved = automatic.allowed and intent.risk_class in AUTO_APPROVABLE
+        commands: list[Command] = []
+        if request is not None:
+            commands.append(ReserveRequest(request=self._request_key(by, intent, request)))
+        entries: list[Command] = [
+            core.intent_entry(intent, LedgerEvent.INTENT_PROPOSED, str(by.ref), _frozen_facts(intent)),
+            core.intent_entry(
+                intent,
+                LedgerEvent.POLICY_EVALUATED,
+                "policy",
+                {
+                    "policy_version": version,
+                    "propose": list(permitted.reasons),
+                    "auto_approve": approved,
+                    "auto_approve_reasons": list(automatic.reasons),
+                    "auto_approve_errors": list(automatic.errors),
+                    "required_approvals": intent.required_approvals,
+                    "shadow": shadow,
+                },
+            ),
+        ]
+        if approved:
+            scopes, switches = await core.scopes_and_marks(intent)
+            intent = msgspec.structs.replace(
+                intent,
+                status=IntentStatus.APPROVED,
+                approval_source=ApprovalSource.POLICY.value,
+                approved_at=intent.created_at,
+                switch_marks=marks(scopes, switches),
+            )
+            entries += self._approved_by_policy(intent, version)
+        create = CreateIntent(
+            intent=intent,
+            max_pending_of_proposer=core.limits.max_pending_of_proposer,
+            max_pending_of_tenant=core.limits.max_pending_of_tenant,
+        )
+        try:
+            await core.store.commit([*commands, create, *entries])
+        except Conflict as conflict:
+            if conflict.kind is ConflictKind.REQUEST_KEY_USED:
+                raise
+            raise _refused(conflict, intent) from conflict
+        if approved and not shadow:
+            await core.engine.submit(
+                RunRequest(action_intent_id=intent.action_intent_id, tenant_id=intent.tenant_id, intent=intent)
+            )
+        return intent
+
+    def _approved_by_policy(self, intent: ActionIntent, version: str) -> list[Command]:
+        approval = Approval(
+            action_intent_id=intent.action_intent_id,
+            revision=intent.revision,
+            approval_digest=intent.approval_digest,
+            decision=Decision.APPROVED,
+            decided_by=PrincipalRef("policy", version),
+            approval_source=ApprovalSource.POLICY,
+            decided_at=intent.created_at,
+        )
+        entry: AppendLedger = self._core.intent_entry(
+            intent,
+            LedgerEvent.ACTION_APPROVED,
+            "policy",
+            {"approval_digest": intent.approval_digest, "approval_source": "POLICY", "in_force": True},
+        )
+        return [AppendApproval(approval=approval), entry]
+
+    def _request_key(self, by: Principal, intent: ActionIntent, request: tuple[str, str]) -> RequestKey:
+        return RequestKey(
+            tenant_id=by.tenant_id,
+            principal=str(by.ref),
+            key=request[0],
+            body_hash=request[1],
+            action_intent_id=intent.action_intent_id,
+            created_at=intent.created_at,
+        )
+
+    def _draft(self, by: Principal, proposal: Proposal, entry: ActionType, trace_id: str | None) -> ActionIntent:
+        core = self._core
+        now_ms = core.clock.now_ms()
+        now = rfc3339(now_ms)
+        lives = min(proposal.expires_in_seconds or core.limits.expires_in_seconds, entry.caps.expires_in_seconds)
+        wished = proposal.execution_policy or ExecutionPolicy()
+        definition = core.tools.definition(entry.tool_name)
+        if definition is None:
+            raise UnknownActionType(f"The tool of {entry.action_type} is not available.")
+        return ActionIntent(
+            action_intent_id=intent_id(core.ids.new()),
+            revision=1,
+            version=1,
+            tenant_id=by.tenant_id,
+            account_id=proposal.account_id,
+            action_type=entry.action_type,
+            parameters={},
+            registry_version=entry.registry_version,
+            tool_call=FrozenCall(entry.tool_name, entry.tool_schema_version, "{}"),
+            risk_class=entry.risk_class,
+            write_semantics=entry.write_semantics,
+            compensation=entry.compensation,
+            connector_id=entry.connector_id,
+            connector_version=definition.connector_version,
+            definition_hash=definition.definition_hash,
+            proposed_by=by.ref,
+            contributors=tuple(sorted(by.everyone())),
+            execution_policy=ExecutionPolicy(
+                retry_count=min(wished.retry_count, entry.caps.retry_count),
+                timeout_seconds=min(wished.timeout_seconds, entry.caps.timeout_seconds),
+            ),
+            expires_at_epoch=now_ms // 1000 + lives,
+            created_at=now,
+            updated_at=now,
+            trace_id=trace_id or core.ids.new(),
+            digest_salt=core.randomness.bytes(16).hex(),
+            approval_digest="",
+            required_approvals=required_approvals(entry.risk_class),
+            policy_version="",
+            summary="",
+            target=proposal.target,
+            rationale=proposal.rationale,
+            evidence_refs=proposal.evidence_refs,
+        )
+
+    def _freeze(self, intent: ActionIntent, entry: ActionType, parameters: dict[str, Any]) -> ActionIntent:
+        self._validate(entry, parameters)
+        arguments = map_parameters(entry, parameters, self._core.transforms)
+        self._core.tools.validate(entry.tool_name, arguments)
+        target = intent.target
+        if entry.target is not None and entry.target.argument in arguments:
+            identity = str(arguments[entry.target.argument])
+            target = Target(entry.target.entity_type, identity, TargetSource.ARGUMENTS)
+        return msgspec.structs.replace(
+            intent,
+            parameters=parameters,
+            tool_call=FrozenCall(entry.tool_name, entry.tool_schema_version, canonical(arguments).decode()),
+            target=target,
+            effect_key=effect_key(entry, parameters),
+            summary=render(entry.summary, parameters),
+        )
+
+    def _validate(self, entry: ActionType, parameters: dict[str, Any]) -> None:
+        key = (entry.tenant_id, entry.action_type, entry.registry_version)
+        validator = self._validators.get(key)
+        if validator is None:
+            validator = jsonschema_rs.Draft202012Validator(with_secret_references(entry.parameter_schema))
+            self._validators[key] = validator
+        canonical(parameters)
+        error = next(iter(validator.iter_errors(parameters)), None)
+        if error is not None:
+            path = "/".join(str(part) for part in error.instance_path)
+            secret = any(is_secret_reference(value) for value in parameters.values())
+            reason = "does not fit the schema" if secret else error.message[:300]
+            where = f"Parameter '{path}'" if path else "The parameters"
+            raise InvalidParameters(f"{where} of {entry.action_type}: {reason}", parameter=path or None)
+
+
+def with_secret_references(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema in which every `writeOnly` parameter takes `{"$secret": name}` and nothing else."""
+    properties = {
+        name: {
+            "type": "object",
+            "properties": {"$secret": {"type": "string", "minLength": 1, "maxLength": 200}},
+            "required": ["$secret"],
+            "additionalProperties": False,
+        }
+        if isinstance(rule, dict) and rule.get("writeOnly") is True
+        else rule
+        for name, rule in schema.get("properties", {}).items()
+    }
+    return {**schema, "properties": properties, "additionalProperties": schema.get("additionalProperties", False)}
+
+
+def required_approvals(risk_class: RiskClass) -> int:
+    """How many different people must approve; 0 means that any single approval is enough."""
+    return REQUIRED_APPROVALS[risk_class]
+
+
+def _frozen_facts(intent: ActionIntent) -> dict[str, Any]:
+    return {
+        "revision": intent.revision,
+        "action_type": intent.action_type,
+        "registry_version": intent.registry_version,
+        "tool_name": intent.tool_call.tool_name,
+        "tool_schema_version": intent.tool_call.tool_schema_version,
+        "argument_bytes": intent.tool_call.argument_bytes,
+        "parameters": intent.parameters,
+        "approval_digest": intent.approval_digest,
+        "digest_salt": intent.digest_salt,
+        "risk_class": intent.risk_class.value,
+        "summary": intent.summary,
+        "rationale": intent.rationale,
+        "expires_at_epoch": intent.expires_at_epoch,
+        "effect_key": intent.effect_key,
+    }
+
+
+def _refused(conflict: Conflict, intent: ActionIntent) -> Exception:
+    match conflict.kind:
+        case ConflictKind.EFFECT_KEY_TAKEN:
+            return EffectKeyTaken(
+                f"Intent {conflict.current} is about to do, or did, the same thing ({intent.effect_key}).",
+                action_intent_id=conflict.current,
+            )
+        case ConflictKind.TOO_MANY_PENDING:
+            return TooManyPending("Too many intents wait for a decision; have some decided or cancelled first.")
+        case ConflictKind.ALREADY_STARTED:
+            return IllegalTransition("An execution exists; it is too late to edit.")
+        case _:
+            return conflict

@@ -1,0 +1,190 @@
+"""A ledger's entries about one intent as a person reads them: one line each, retries folded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from enactor.domain.ledger import LedgerEntry, LedgerEvent
+from enactor.domain.text import visible
+
+
+class TimelineLine(Struct, frozen=True, kw_only=True):
+    """One line. `stage` is decision, approval, execution or outcome; `folded` is how many entries it stands for."""
+
+    timestamp: str
+    stage: str
+    event_type: str
+    actor: str
+    text: str
+    run_number: int
+    folded: int = 1
+
+
+_STAGES: Final[dict[LedgerEvent, str]] = {
+    LedgerEvent.INTENT_PROPOSED: "decision",
+    LedgerEvent.INTENT_EDITED: "decision",
+    LedgerEvent.INTENT_CANCELLED: "decision",
+    LedgerEvent.TARGET_READ: "decision",
+    LedgerEvent.POLICY_EVALUATED: "decision",
+    LedgerEvent.ACTION_APPROVED: "approval",
+    LedgerEvent.ACTION_REJECTED: "approval",
+    LedgerEvent.ACTION_EXECUTED: "outcome",
+    LedgerEvent.ACTION_FAILED: "outcome",
+    LedgerEvent.EXECUTION_CANCELLED: "outcome",
+    LedgerEvent.EXECUTION_EXPIRED: "outcome",
+    LedgerEvent.EXECUTION_IN_DOUBT: "outcome",
+    LedgerEvent.IN_DOUBT_RESOLVED: "outcome",
+    LedgerEvent.REPLAY_COMPLETED: "outcome",
+    LedgerEvent.REPLAY_FAILED: "outcome",
+}
+_Writer = Callable[[dict[str, Any], str], str]
+_RETRY: Final = frozenset({LedgerEvent.WRITE_PERMITTED, LedgerEvent.TOOL_INVOKED, LedgerEvent.TOOL_RETRY_SCHEDULED})
+
+
+def timeline(entries: Sequence[LedgerEntry]) -> tuple[TimelineLine, ...]:
+    """The lines of `entries`, which are about one intent and in order. A chain of retries becomes one line."""
+    lines: list[TimelineLine] = []
+    index = 0
+    while index < len(entries):
+        end = _retries_until(entries, index)
+        if end > index:
+            lines.append(_folded(entries[index:end]))
+            index = end
+        else:
+            lines.append(_line(entries[index]))
+            index += 1
+    return tuple(lines)
+
+
+def _retries_until(entries: Sequence[LedgerEntry], start: int) -> int:
+    """The end of a stretch of calls that were retried, the last retry included; `start` when there is none."""
+    end, last_retry = start, start
+    while end < len(entries) and entries[end].event_type in _RETRY:
+        end += 1
+        if entries[end - 1].event_type is LedgerEvent.TOOL_RETRY_SCHEDULED:
+            last_retry = end
+    return last_retry
+
+
+def _folded(entries: Sequence[LedgerEntry]) -> TimelineLine:
+    retries = [_data(entry) for entry in entries if entry.event_type is LedgerEvent.TOOL_RETRY_SCHEDULED]
+    codes = sorted({str(data.get("error_code") or "unknown") for data in retries})
+    times = "once" if len(retries) == 1 else f"{len(retries)} times"
+    first, last = entries[0], entries[-1]
+    return TimelineLine(
+        timestamp=last.timestamp,
+        stage="execution",
+        event_type=LedgerEvent.TOOL_RETRY_SCHEDULED.value,
+        actor=last.actor,
+        text=f"Called and will be called again, {times}, after {', '.join(codes)}",
+        run_number=first.run_number,
+        folded=len(entries),
+    )
+
+
+def _data(entry: LedgerEntry) -> dict[str, Any]:
+    decoded = msgspec.json.decode(entry.data) if entry.data else {}
+    return decoded if isinstance(decoded, dict) else {}
+
+
+def _line(entry: LedgerEntry) -> TimelineLine:
+    return TimelineLine(
+        timestamp=entry.timestamp,
+        stage=_STAGES.get(entry.event_type, "execution"),
+        event_type=entry.event_type.value,
+        actor=entry.actor,
+        text=_text(entry.event_type, _data(entry), entry.actor),
+        run_number=entry.run_number,
+    )
+
+
+def _refs(data: dict[str, Any]) -> str:
+    refs = data.get("external_object_refs") or []
+    return ", ".join("/".join(str(part) for part in ref) for ref in refs)
+
+
+def _said(data: dict[str, Any], key: str) -> str:
+    return visible(str(data.get(key) or ""), 300)
+
+
+def _ended(word: str) -> _Writer:
+    return lambda data, _: f"{word}: {data.get('error_code')}: {_said(data, 'error_message')}"
+
+
+def _cancelled(data: dict[str, Any], actor: str) -> str:
+    return (
+        f"{actor} asked the run to stop before its next call" if data.get("requested_only") else f"{actor} cancelled it"
+    )
+
+
+def _evaluated(data: dict[str, Any], _: str) -> str:
+    approved = "approved by policy" if data.get("auto_approve") else "left to people"
+    shadow = ", in shadow mode" if data.get("shadow") else ""
+    return f"Policy {data.get('policy_version')}: proposal permitted, {approved}{shadow}"
+
+
+def _approved(data: dict[str, Any], actor: str) -> str:
+    missing = data.get("approvals_missing") or 0
+    return f"{actor} approved it ({data.get('approval_source')})" + (f"; {missing} more needed" if missing else "")
+
+
+def _answered(data: dict[str, Any], _: str) -> str:
+    code = f" ({data['error_code']})" if data.get("error_code") else ""
+    return f"{data.get('tool_name')} answered {data.get('result')}{code}"
+
+
+def _looked_up(data: dict[str, Any], _: str) -> str:
+    found = {True: "found it", False: "found nothing"}.get(data.get("found"), "cannot tell")
+    return f"Looked up by our key: {found}"
+
+
+def _late(data: dict[str, Any], _: str) -> str:
+    incident = ", which contradicts what was recorded" if data.get("incident") else ""
+    return f"A late answer arrived: {data.get('result')}{incident}"
+
+
+def _resolved(data: dict[str, Any], actor: str) -> str:
+    more = "" if data.get("in_force") else "; a second person has to say the same"
+    return f"{actor} resolved it: {data.get('resolution')}{more}"
+
+
+_WRITERS: Final[dict[LedgerEvent, _Writer]] = {
+    LedgerEvent.INTENT_PROPOSED: lambda data, actor: f"{actor} proposed: {_said(data, 'summary')}",
+    LedgerEvent.INTENT_EDITED: lambda data, actor: (
+        f"{actor} edited it: revision {data.get('revision')}: {_said(data, 'summary')}"
+    ),
+    LedgerEvent.INTENT_CANCELLED: _cancelled,
+    LedgerEvent.POLICY_EVALUATED: _evaluated,
+    LedgerEvent.ACTION_APPROVED: _approved,
+    LedgerEvent.ACTION_REJECTED: lambda data, actor: f"{actor} rejected it: {_said(data, 'reason')}",
+    LedgerEvent.EXECUTION_STARTED: lambda data, _: f"Execution started as {data.get('owner')}",
+    LedgerEvent.WRITE_PERMITTED: lambda data, _: f"Call {data.get('call_no')} of {data.get('tool_name')} permitted",
+    LedgerEvent.TOOL_INVOKED: _answered,
+    LedgerEvent.TOOL_RETRY_SCHEDULED: lambda data, _: (
+        f"Will be called again after {data.get('error_code') or 'an unknown result'}"
+    ),
+    LedgerEvent.EXECUTION_DEFERRED: lambda data, _: f"Put off: {data.get('reason')}",
+    LedgerEvent.LOOKUP_PERFORMED: _looked_up,
+    LedgerEvent.LEASE_TAKEN_OVER: lambda data, _: f"Taken over with fence {data.get('fence')}",
+    LedgerEvent.LATE_RESULT: _late,
+    LedgerEvent.ACTION_EXECUTED: lambda data, _: f"Executed: {_refs(data) or 'no object reference'}",
+    LedgerEvent.ACTION_FAILED: _ended("Failed"),
+    LedgerEvent.EXECUTION_CANCELLED: _ended("Cancelled"),
+    LedgerEvent.EXECUTION_IN_DOUBT: _ended("In doubt"),
+    LedgerEvent.EXECUTION_EXPIRED: lambda _, __: "Expired",
+    LedgerEvent.IN_DOUBT_RESOLVED: _resolved,
+    LedgerEvent.REPLAY_REQUESTED: lambda data, actor: f"{actor} asked for a replay: {_said(data, 'replay_reason')}",
+    LedgerEvent.COMPENSATION_FAILED: lambda data, _: f"The partial effect stands: {_said(data, 'reason')}",
+    LedgerEvent.IDEMPOTENCY_COLLISION_DETECTED: lambda _, __: (
+        "INCIDENT: one key is said to have made two different objects"
+    ),
+}
+
+
+def _text(event: LedgerEvent, data: dict[str, Any], actor: str) -> str:
+    writer = _WRITERS.get(event)
+    return writer(data, actor) if writer else event.value.replace("_", " ").capitalize()
