@@ -31,16 +31,13 @@ def _is_plain(value: Any, depth: int = 0) -> bool:
                 return False
         return True
     if kind is int:
-        return -_MAX_SAFE <= value <= _MAX_SAFE
+        return bool(-_MAX_SAFE <= value <= _MAX_SAFE)
     if kind is bool or value is None:
         return True
     if kind is list or kind is tuple:
         if depth > _MAX_DEPTH:
             raise InvalidInput(f"JSON is nested deeper than {_MAX_DEPTH} levels; flatten it.")
-        for item in value:
-            if not _is_plain(item, depth + 1):
-                return False
-        return True
+        return all(_is_plain(item, depth + 1) for item in value)
     return False
 
 

@@ -138,7 +138,7 @@ def _answered(data: dict[str, Any], _: str) -> str:
 
 
 def _looked_up(data: dict[str, Any], _: str) -> str:
-    found = {True: "found it", False: "found nothing"}.get(data.get("found"), "cannot tell")
+    found = {True: "found it", False: "found nothing", None: "cannot tell"}[data.get("found")]
     return f"Looked up by our key: {found}"
 
 
