@@ -105,6 +105,7 @@ class Driver:
     # -- reading -------------------------------------------------------------------------------------------------
 
     async def read(self, request: RunRequest) -> tuple[Run, Reads]:
+        """The run and what steps may look at, as the store has them now. Raises `IntentNotFound`."""
         records = await self.store.execution(request.tenant_id, request.action_intent_id)
         if records is None:
             raise IntentNotFound("There is no such intent.")
@@ -112,6 +113,7 @@ class Driver:
         return Run.of(records, request.run_number), reads
 
     async def reads(self, intent: ActionIntent, *, cancel_requested: bool) -> Reads:
+        """What steps may look at, for an intent at hand."""
         scopes = scopes_of(intent.tenant_id, intent.action_type, intent.connector_id)
         undo = intent.compensation.tool_name
         return Reads(
