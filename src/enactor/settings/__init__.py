@@ -3,5 +3,22 @@
 from __future__ import annotations
 
 from enactor.settings.issuers import ClaimNames, IssuerSettings
+from enactor.settings.loading import Loaded, load
+from enactor.settings.schema import EVERY_TENANT, LOOPBACK, LimitSettings, Settings, WebhookSettings
+from enactor.settings.values import SecretReference, StoreAddress, store_address, without_password
 
-__all__ = ["ClaimNames", "IssuerSettings"]
+__all__ = [
+    "EVERY_TENANT",
+    "LOOPBACK",
+    "ClaimNames",
+    "IssuerSettings",
+    "LimitSettings",
+    "Loaded",
+    "SecretReference",
+    "Settings",
+    "StoreAddress",
+    "WebhookSettings",
+    "load",
+    "store_address",
+    "without_password",
+]
