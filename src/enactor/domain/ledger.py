@@ -200,10 +200,16 @@ class ChainVerifier:
 
     Feed the entries of each chain in ascending `seq`; chains may be interleaved. After a chain's first fault the rest
     of that chain is not looked at, because everything after it is in question.
+
+    Args:
+        complete: whole chains are fed. Of a selection (False), gaps are expected, and each entry is checked for itself
+            and against its neighbour where that one is there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, complete: bool = True) -> None:
         self.entries = 0
+        self.erased = 0
+        self._complete = complete
         self.faults: list[ChainFault] = []
         self.heads: dict[tuple[str, str], tuple[int, str]] = {}
         self._broken: set[tuple[str, str]] = set()
@@ -235,16 +241,18 @@ class ChainVerifier:
         for entry in entries:
             self.feed(entry)
 
-    @staticmethod
-    def _fault(entry: LedgerEntry, seq: int, head: str) -> str | None:
-        if entry.seq > seq + 1:
+    def _fault(self, entry: LedgerEntry, seq: int, head: str) -> str | None:
+        gap = entry.seq > seq + 1
+        if gap and self._complete:
             return f"entry {seq + 1} is missing: entry {entry.seq} follows {seq}"
         if entry.seq <= seq:
             return f"entry {entry.seq} stands after entry {seq}: inserted, repeated or reordered"
         if entry.hash != entry_hash(entry, entry.seq, entry.sequence, entry.prev_hash):
             return "its own hash does not fit its content: altered"
-        if entry.prev_hash != head:
+        if entry.prev_hash != head and not gap:
             return "it does not follow the entry before it: that one was altered, replaced or removed"
-        if entry.salt and commitment(entry.salt, entry.data) != entry.data_commitment:
+        if not entry.salt and not entry.data:
+            self.erased += 1
+        elif commitment(entry.salt, entry.data) != entry.data_commitment:
             return "its data does not fit the commitment: altered"
         return None

@@ -154,7 +154,7 @@ class LocalEngine:
             except EnactorError as error:
                 _log.info("run of %s not started: %s", ticket.request.action_intent_id, error.error_code)
                 driven = Driven(Progress.NOTHING)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever a run does, the others go on
                 # The run keeps its lock; past its deadline the sweeper finds it, and nothing it did is lost.
                 _log.error("run of %s stopped by %s", ticket.request.action_intent_id, type(error).__name__)
                 driven = Driven(Progress.NOTHING)
@@ -223,7 +223,7 @@ class LocalEngine:
             except StoreFailed as error:
                 self._fail(error)
                 return
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the sweeper outlives every surprise
                 _log.error("sweep stopped by %s; the next one tries again", type(error).__name__)
 
     async def _sweep(self, *, everything: bool) -> None:

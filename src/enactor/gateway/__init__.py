@@ -1,1 +1,1 @@
-"""The one door to tools: in process and, later, over MCP; and where secrets are read."""
+"""The gateway: the one door to tools. Nothing in it repeats a call."""

@@ -1,0 +1,259 @@
+"""Calling connectors that live in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+from pydantic import BaseModel, ValidationError
+
+from enactor.connectors.sdk import (
+    Absent,
+    Connector,
+    Found,
+    NotSent,
+    Refused,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    compensation_of,
+)
+from enactor.domain.action_type import WriteMode
+from enactor.domain.canonical import canonical, digest
+from enactor.domain.errors import ConfigurationError, ErrorClass, FailureCode, InvalidParameters
+from enactor.domain.mapping import is_secret_reference
+from enactor.domain.permit import CallResult
+from enactor.ports.secrets import SecretSource
+from enactor.ports.tools import CallRequest, LookUpResult, Reply, ToolDefinition
+
+_log = logging.getLogger("enactor.gateway")
+_SECRET_STAND_IN: Final = "secret"  # noqa: S105 - what a secret looks like to the argument model at proposal
+
+
+class _Bound(Struct, frozen=True):
+    definition: ToolDefinition
+    spec: ToolSpec
+    connector: Connector
+    method: Callable[..., Awaitable[ToolResult]]
+    look_up: Callable[..., Awaitable[Any]] | None
+
+
+class InProcessToolPlane:
+    """The tools of connectors in this process.
+
+    Args:
+        connectors: whose tools it offers. Two with tools of the same name are a `ConfigurationError`.
+        secrets: where `{"$secret": name}` in arguments is read from, at the last moment before a call.
+    """
+
+    def __init__(self, connectors: Iterable[Connector], secrets: SecretSource) -> None:
+        self._secrets = secrets
+        self._connectors = tuple(connectors)
+        self._tools: dict[str, _Bound] = {}
+        for connector in self._connectors:
+            for method_name, (spec, method) in connector.tools().items():
+                bound = _bind(connector, method_name, spec, method)
+                if bound.definition.tool_name in self._tools:
+                    raise ConfigurationError(f"Two connectors have a tool named '{bound.definition.tool_name}'.")
+                self._tools[bound.definition.tool_name] = bound
+        self._definitions = {name: bound.definition for name, bound in self._tools.items()}
+
+    def definition(self, tool_name: str) -> ToolDefinition | None:
+        """The tool as it is declared now, or None."""
+        return self._definitions.get(tool_name)
+
+    def definitions(self) -> Mapping[str, ToolDefinition]:
+        """Every tool by name."""
+        return self._definitions
+
+    def action_types(self) -> dict[str, str]:
+        """The tools that get a registry entry by themselves, each with the entry's name."""
+        return {
+            name: bound.spec.action_type or name.upper().replace(".", "_").replace("-", "_")
+            for name, bound in self._tools.items()
+            if bound.spec.proposable
+        }
+
+    def validate(self, tool_name: str, arguments: Mapping[str, Any]) -> None:
+        """Checks arguments against the tool's model. Raises `InvalidParameters`."""
+        bound = self._tools.get(tool_name)
+        if bound is None:
+            raise InvalidParameters(f"There is no tool '{tool_name}'.")
+        stand_in = {n: _SECRET_STAND_IN if is_secret_reference(v) else v for n, v in arguments.items()}
+        try:
+            bound.spec.arguments.model_validate_json(canonical(stand_in))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "arguments"
+            raise InvalidParameters(f"Argument '{where}' of {tool_name}: {first['msg']}.", parameter=where) from None
+
+    async def call(self, request: CallRequest, check: Callable[[], bool]) -> Reply:
+        """Makes the call once and says how it ended; see `ports.tools`."""
+        bound = self._tools.get(request.tool_name)
+        if bound is None:
+            return _not_sent("TOOL_NOT_FOUND", f"The tool {request.tool_name} is not available.", retryable=False)
+        try:
+            arguments = self._arguments(bound, request)
+        except (ConfigurationError, ValidationError) as error:
+            message = (
+                error.message if isinstance(error, ConfigurationError) else "The arguments no longer fit the tool."
+            )
+            return _not_sent("ARGUMENTS_UNUSABLE", message, retryable=False)
+        if not check():
+            return _not_sent("TOO_LATE_TO_SEND", "The permit ran out before the call left.", retryable=True)
+        try:
+            async with asyncio.timeout(request.timeout_seconds):
+                result = await bound.method(arguments, _tool_call(request, check))
+        except NotSent as error:
+            return _refusal(CallResult.NOT_SENT, error)
+        except Refused as error:
+            return _refusal(CallResult.REFUSED, error)
+        except TimeoutError:
+            return Reply(
+                result=CallResult.UNKNOWN,
+                retryable=True,
+                error_class=ErrorClass.TIMEOUT,
+                error_code=FailureCode.TOOL_TIMEOUT.value,
+                message=f"No answer within {request.timeout_seconds:g} seconds.",
+            )
+        except Exception as error:  # noqa: BLE001 - whatever a tool raises, the call was made, and nobody knows
+            _log.warning("%s raised %s", request.tool_name, type(error).__name__)
+            return Reply(
+                result=CallResult.UNKNOWN,
+                retryable=True,
+                error_class=ErrorClass.UNKNOWN,
+                error_code=FailureCode.TOOL_FAILED.value,
+                message="The tool failed without saying whether it had an effect.",
+            )
+        if not isinstance(result, ToolResult):
+            return Reply(
+                result=CallResult.UNKNOWN,
+                error_class=ErrorClass.UNKNOWN,
+                error_code=FailureCode.TOOL_FAILED.value,
+                message="The tool's answer is not a ToolResult.",
+            )
+        return Reply(result=CallResult.DONE, refs=result.refs, partial=result.partial, message=result.message)
+
+    async def look_up(self, request: CallRequest) -> LookUpResult:
+        """Searches the target for what the request's key made; trouble is "cannot tell"."""
+        bound = self._tools.get(request.tool_name)
+        if bound is None or bound.look_up is None:
+            return LookUpResult(found=None, message="The tool cannot be looked up.")
+        try:
+            arguments = self._arguments(bound, request)
+            async with asyncio.timeout(request.timeout_seconds):
+                answer = await bound.look_up(arguments, _tool_call(request, lambda: True))
+        except Exception as error:  # noqa: BLE001 - a look-up that fails in any way cannot tell
+            _log.warning("the look-up of %s raised %s", request.tool_name, type(error).__name__)
+            return LookUpResult(found=None, message="The look-up failed.")
+        if isinstance(answer, Found):
+            return LookUpResult(found=True, refs=answer.refs)
+        if isinstance(answer, Absent):
+            return LookUpResult(found=False)
+        return LookUpResult(found=None, message=getattr(answer, "message", ""))
+
+    async def close(self) -> None:
+        """Lets every connector let go of its connections."""
+        for connector in self._connectors:
+            await connector.close()
+
+    def _arguments(self, bound: _Bound, request: CallRequest) -> BaseModel:
+        if "$secret" not in request.argument_bytes:
+            return bound.spec.arguments.model_validate_json(request.argument_bytes)
+        arguments = {
+            name: self._secrets.read(request.tenant_id, value["$secret"]) if is_secret_reference(value) else value
+            for name, value in msgspec.json.decode(request.argument_bytes).items()
+        }
+        return bound.spec.arguments.model_validate(arguments)
+
+
+def _bind(
+    connector: Connector, method_name: str, spec: ToolSpec, method: Callable[..., Awaitable[ToolResult]]
+) -> _Bound:
+    if spec.semantics.mode is WriteMode.LOOKUP and spec.lookup is None:
+        raise ConfigurationError(f"The tool '{connector.name}.{method_name}' is LOOKUP and names no look-up.")
+    name = f"{connector.name}.{method_name}"
+    semantics = msgspec.structs.replace(spec.semantics, has_lookup=spec.lookup is not None)
+    compensation = compensation_of(connector, spec)
+    schema = spec.arguments.model_json_schema()
+    definition_hash = digest(
+        [
+            "enactor/tool/v1",
+            name,
+            spec.version,
+            schema,
+            msgspec.to_builtins(semantics),
+            msgspec.to_builtins(compensation),
+            connector.name,
+            spec.guard.value,
+            spec.risk.value,
+            list(spec.scopes),
+            spec.summary,
+            spec.effect_key,
+            msgspec.to_builtins(spec.target),
+        ]
+    )
+    definition = ToolDefinition(
+        tool_name=name,
+        tool_schema_version=spec.version,
+        connector_id=connector.name,
+        connector_version=connector.configuration_version,
+        description=spec.description,
+        input_schema=schema,
+        write_semantics=semantics,
+        compensation=compensation,
+        risk_class=spec.risk,
+        definition_hash=definition_hash,
+        guard=spec.guard,
+        required_scopes=spec.scopes,
+        target=spec.target,
+        summary=spec.summary,
+        effect_key=spec.effect_key,
+        verifies_account=connector.verifies_account,
+        governed=spec.proposable,
+    )
+    look_up = connector.method(spec.lookup) if spec.lookup else None
+    return _Bound(definition, spec, connector, method, look_up)
+
+
+def _tool_call(request: CallRequest, check: Callable[[], bool]) -> ToolCall:
+    def ensure_timely() -> None:
+        if not check():
+            raise NotSent("TOO_LATE_TO_SEND", "The permit ran out before the call left.")
+
+    return ToolCall(
+        tenant_id=request.tenant_id,
+        account_id=request.account_id,
+        action_intent_id=request.action_intent_id,
+        run_number=request.run_number,
+        call_no=request.call_no,
+        idempotency_key=request.idempotency_key,
+        trace_id=request.trace_id,
+        timeout_seconds=request.timeout_seconds,
+        ensure_timely=ensure_timely,
+    )
+
+
+def _not_sent(code: str, message: str, *, retryable: bool) -> Reply:
+    return Reply(
+        result=CallResult.NOT_SENT,
+        retryable=retryable,
+        error_class=ErrorClass.DOWNSTREAM,
+        error_code=code,
+        message=message,
+    )
+
+
+def _refusal(result: CallResult, error: Refused) -> Reply:
+    return Reply(
+        result=result,
+        retryable=error.retryable,
+        error_class=error.error_class,
+        error_code=error.code,
+        message=error.message,
+        retry_after_seconds=error.retry_after_seconds,
+    )
