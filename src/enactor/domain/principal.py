@@ -113,3 +113,25 @@ class Principal(Struct, frozen=True, kw_only=True):
     def reaches(self, account_id: str) -> bool:
         """Whether the token covers the account. A refusal is worded like absence, so nothing leaks."""
         return account_id in self.account_ids or ALL_ACCOUNTS in self.account_ids
+
+
+def agent(
+    sub: str, *, tenant_id: str = "default", iss: str = "local", account_ids: tuple[str, ...] = ("*",)
+) -> Principal:
+    """A program that proposes, for embedded use, where no token says who acts."""
+    return Principal(
+        iss=iss, sub=sub, tenant_id=tenant_id, account_ids=account_ids, roles=frozenset({Role.PROPOSER}), client_id=sub
+    )
+
+
+def person(
+    sub: str,
+    *,
+    roles: frozenset[Role] | None = None,
+    tenant_id: str = "default",
+    iss: str = "local",
+    account_ids: tuple[str, ...] = ("*",),
+) -> Principal:
+    """A person, for embedded use, where the embedding program knows who acts. Approves and operates by default."""
+    granted = roles if roles is not None else frozenset({Role.APPROVER, Role.OPERATOR, Role.AUDITOR, Role.ADMIN})
+    return Principal(iss=iss, sub=sub, tenant_id=tenant_id, account_ids=account_ids, roles=granted, interactive=True)

@@ -6,9 +6,10 @@ from enactor.pipeline.model import Context
 from enactor.service.core import Core, Limits
 from enactor.service.decisions import Cancelled, Decided, Decisions
 from enactor.service.inspection import ExecutionView, Inspection, execution_view
-from enactor.service.operations import ContainmentReport, Operations, Resolution
+from enactor.service.operations import Operations, Resolution
 from enactor.service.proposals import Proposal, Proposals, Proposed
 from enactor.service.registry import Registered, Registration, Registry
+from enactor.service.switches import ContainmentReport
 
 
 class Service:

@@ -20,8 +20,8 @@ FORMAT: Final = "enactor-ledger/v1"
 _PAGE: Final = 1_000
 
 CANNOT_KNOW: Final = (
-    "Self-consistent only: without a checkpoint held outside the operator's reach, a ledger rewritten as a whole, or cut "
-    "off at its end, looks the same."
+    "Self-consistent only: without a checkpoint held outside the operator's reach, a ledger rewritten as a whole, "
+    "or cut off at its end, looks the same."
 )
 
 Progress = Callable[[int], None]

@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
-import jsonschema_rs
 import msgspec
 from msgspec import Struct
 
 from enactor.domain.action_type import ActionType, RiskClass
 from enactor.domain.approval import Approval, ApprovalSource, Decision, approval_digest
-from enactor.domain.canonical import canonical, digest
+from enactor.domain.canonical import digest
 from enactor.domain.errors import (
     EffectKeyTaken,
     EnactorError,
@@ -20,19 +19,16 @@ from enactor.domain.errors import (
     IdempotencyKeyReused,
     IllegalTransition,
     InvalidInput,
-    InvalidParameters,
     PolicyDenied,
     PreconditionFailed,
     RequestInProgress,
     TooManyPending,
     UnknownActionType,
 )
-from enactor.domain.idempotency import effect_key
 from enactor.domain.ids import intent_id
-from enactor.domain.intent import ActionIntent, ExecutionPolicy, FrozenCall, IntentStatus, Target, TargetSource
+from enactor.domain.intent import ActionIntent, ExecutionPolicy, FrozenCall, IntentStatus, Target
 from enactor.domain.kill_switch import marks
 from enactor.domain.ledger import LedgerEvent
-from enactor.domain.mapping import is_secret_reference, map_parameters, render
 from enactor.domain.policy import AUTO_APPROVABLE, REQUIRED_APPROVALS, PolicyAction, PolicyMode
 from enactor.domain.principal import Permission, Principal, PrincipalRef
 from enactor.domain.time import rfc3339
@@ -49,6 +45,7 @@ from enactor.ports.commands import (
 )
 from enactor.ports.engine import RunRequest
 from enactor.service.core import Core, racing
+from enactor.service.freezing import Freezer, frozen_facts
 
 MAX_BATCH: Final = 1_000
 _MAX_TEXT: Final = 4_000
@@ -79,7 +76,7 @@ class Proposals:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._validators: dict[tuple[str, str, int], jsonschema_rs.Draft202012Validator] = {}
+        self._freezer = Freezer(core)
         self._in_progress: set[tuple[str, str, str]] = set()
 
     async def propose(
@@ -162,7 +159,7 @@ class Proposals:
             entry = await self._core.action_type_for(before.tenant_id, before.action_type, before.registry_version)
             if entry is None:
                 raise UnknownActionType(f"The action type {before.action_type} is gone.")
-            after = self._freeze(before, entry, parameters)
+            after = self._freezer.freeze(before, entry, parameters)
             after = msgspec.structs.replace(
                 after,
                 revision=before.revision + 1,
@@ -180,7 +177,7 @@ class Proposals:
                 after,
                 LedgerEvent.INTENT_EDITED,
                 str(by.ref),
-                {**_frozen_facts(after), "replaces_digest": before.approval_digest},
+                {**frozen_facts(after), "replaces_digest": before.approval_digest},
             )
             try:
                 await self._core.store.commit(
@@ -210,7 +207,7 @@ class Proposals:
         version = core.policy.version(policies)
         shadow = core.limits.shadow or (policies is not None and policies.mode is PolicyMode.SHADOW)
         intent = msgspec.structs.replace(intent, policy_version=version, shadow=shadow)
-        intent = self._freeze(intent, entry, proposal.parameters)
+        intent = self._freezer.freeze(intent, entry, proposal.parameters)
         intent = msgspec.structs.replace(intent, approval_digest=approval_digest(intent))
         arguments = msgspec.json.decode(intent.tool_call.argument_bytes)
         permitted = core.policy.ask(core.question(PolicyAction.PROPOSE, by, intent, arguments), policies)
@@ -225,7 +222,7 @@ class Proposals:
         if request is not None:
             commands.append(ReserveRequest(request=self._request_key(by, intent, request)))
         entries: list[Command] = [
-            core.intent_entry(intent, LedgerEvent.INTENT_PROPOSED, str(by.ref), _frozen_facts(intent)),
+            core.intent_entry(intent, LedgerEvent.INTENT_PROPOSED, str(by.ref), frozen_facts(intent)),
             core.intent_entry(
                 intent,
                 LedgerEvent.POLICY_EVALUATED,
@@ -341,77 +338,10 @@ class Proposals:
             evidence_refs=proposal.evidence_refs,
         )
 
-    def _freeze(self, intent: ActionIntent, entry: ActionType, parameters: dict[str, Any]) -> ActionIntent:
-        self._validate(entry, parameters)
-        arguments = map_parameters(entry, parameters, self._core.transforms)
-        self._core.tools.validate(entry.tool_name, arguments)
-        target = intent.target
-        if entry.target is not None and entry.target.argument in arguments:
-            identity = str(arguments[entry.target.argument])
-            target = Target(entry.target.entity_type, identity, TargetSource.ARGUMENTS)
-        return msgspec.structs.replace(
-            intent,
-            parameters=parameters,
-            tool_call=FrozenCall(entry.tool_name, entry.tool_schema_version, canonical(arguments).decode()),
-            target=target,
-            effect_key=effect_key(entry, parameters),
-            summary=render(entry.summary, parameters),
-        )
-
-    def _validate(self, entry: ActionType, parameters: dict[str, Any]) -> None:
-        key = (entry.tenant_id, entry.action_type, entry.registry_version)
-        validator = self._validators.get(key)
-        if validator is None:
-            validator = jsonschema_rs.Draft202012Validator(with_secret_references(entry.parameter_schema))
-            self._validators[key] = validator
-        canonical(parameters)
-        error = next(iter(validator.iter_errors(parameters)), None)
-        if error is not None:
-            path = "/".join(str(part) for part in error.instance_path)
-            secret = any(is_secret_reference(value) for value in parameters.values())
-            reason = "does not fit the schema" if secret else error.message[:300]
-            where = f"Parameter '{path}'" if path else "The parameters"
-            raise InvalidParameters(f"{where} of {entry.action_type}: {reason}", parameter=path or None)
-
-
-def with_secret_references(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema in which every `writeOnly` parameter takes `{"$secret": name}` and nothing else."""
-    properties = {
-        name: {
-            "type": "object",
-            "properties": {"$secret": {"type": "string", "minLength": 1, "maxLength": 200}},
-            "required": ["$secret"],
-            "additionalProperties": False,
-        }
-        if isinstance(rule, dict) and rule.get("writeOnly") is True
-        else rule
-        for name, rule in schema.get("properties", {}).items()
-    }
-    return {**schema, "properties": properties, "additionalProperties": schema.get("additionalProperties", False)}
-
 
 def required_approvals(risk_class: RiskClass) -> int:
     """How many different people must approve; 0 means that any single approval is enough."""
     return REQUIRED_APPROVALS[risk_class]
-
-
-def _frozen_facts(intent: ActionIntent) -> dict[str, Any]:
-    return {
-        "revision": intent.revision,
-        "action_type": intent.action_type,
-        "registry_version": intent.registry_version,
-        "tool_name": intent.tool_call.tool_name,
-        "tool_schema_version": intent.tool_call.tool_schema_version,
-        "argument_bytes": intent.tool_call.argument_bytes,
-        "parameters": intent.parameters,
-        "approval_digest": intent.approval_digest,
-        "digest_salt": intent.digest_salt,
-        "risk_class": intent.risk_class.value,
-        "summary": intent.summary,
-        "rationale": intent.rationale,
-        "expires_at_epoch": intent.expires_at_epoch,
-        "effect_key": intent.effect_key,
-    }
 
 
 def _refused(conflict: Conflict, intent: ActionIntent) -> Exception:

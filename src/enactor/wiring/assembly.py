@@ -1,0 +1,157 @@
+"""Putting an Enactor together from a store, an engine, a tool plane and policies."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from msgspec import Struct
+
+from enactor.connectors.internal import InternalConnector
+from enactor.connectors.sdk import Connector, FunctionConnector
+from enactor.domain.errors import ConfigurationError
+from enactor.domain.mapping import CustomTransform
+from enactor.engines.local import Listener, LocalEngine
+from enactor.gateway.in_process import InProcessToolPlane
+from enactor.pipeline.driver import Driver
+from enactor.pipeline.model import Context
+from enactor.pipeline.model import Settings as PipelineSettings
+from enactor.policies.cedar import CedarPolicyEngine
+from enactor.ports.clock import Clock, Ids, Randomness
+from enactor.ports.secrets import SecretSource
+from enactor.ports.store import Store
+from enactor.service import Core, Limits, Service
+from enactor.settings import store_address
+from enactor.stores.memory import MemoryStore
+from enactor.stores.sqlite import SqliteStore
+
+ENTRY_POINTS: Final = "enactor.connectors"
+
+
+class Assembly(Struct, frozen=True, kw_only=True):
+    """Everything that makes one running Enactor, not started yet."""
+
+    store: Store
+    tools: InProcessToolPlane
+    engine: LocalEngine
+    service: Service
+    clock: Clock
+    ids: Ids
+    randomness: Randomness
+    connectors: tuple[Connector, ...]
+
+    async def start(self) -> None:
+        """Registers the tools' action types, recovers what is unfinished and begins to work."""
+        await self.service.registry.ensure_defaults(self.tools.action_types())
+        await self.engine.start()
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Lets what is out come back, and closes everything. Stopping twice is stopping once."""
+        await self.engine.drain(drain_seconds)
+        await self.tools.close()
+        await self.store.close()
+
+
+async def open_store(url: str, clock: Clock, on_failure: Callable[[], None] | None = None) -> Store:
+    """Opens the store of a URL.
+
+    Args:
+        on_failure: called once when the store can no longer be trusted; the process has to stop.
+
+    Raises:
+        ConfigurationError: the URL, or what it needs, is wrong.
+        StoreFailed: it cannot be opened; the message says what to do.
+    """
+    address = store_address(url)
+    if address.scheme == "sqlite" and address.path is not None:
+        return await SqliteStore.open(address.path, clock=clock, on_failure=on_failure)
+    if address.scheme == "memory":
+        return MemoryStore(clock)
+    raise ConfigurationError(f"This version has no {address.scheme} store; use sqlite:///enactor.db.")
+
+
+def find_connectors(names: Iterable[str], store: Store, clock: Clock) -> tuple[Connector, ...]:
+    """The connectors of those names: the internal one, and whatever installed packages offer.
+
+    Raises:
+        ConfigurationError: there is none of a name.
+    """
+    offered = {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+    found: list[Connector] = []
+    for name in names:
+        if name == InternalConnector.name:
+            found.append(InternalConnector(store, clock))
+        elif name in offered:
+            found.append(offered[name].load()())
+        else:
+            known = ", ".join(sorted({*offered, InternalConnector.name}))
+            raise ConfigurationError(f"There is no connector '{name}'; installed are: {known}.")
+    return tuple(found)
+
+
+def as_connectors(given: Iterable[Connector | Callable[..., Any]]) -> tuple[Connector, ...]:
+    """Connectors, and functions marked with `@tool` as connectors."""
+    return tuple(item if isinstance(item, Connector) else FunctionConnector(item) for item in given)
+
+
+def assemble(
+    store: Store,
+    *,
+    connectors: Iterable[Connector],
+    clock: Clock,
+    randomness: Randomness,
+    secrets: SecretSource,
+    limits: Limits,
+    pipeline: PipelineSettings,
+    transforms: Mapping[str, CustomTransform],
+    concurrency: int,
+    sweep_seconds: float = 5.0,
+    listener: Listener | None = None,
+) -> Assembly:
+    """Puts an Enactor with the local engine together over an open store.
+
+    Raises:
+        ConfigurationError: the connectors do not fit together.
+    """
+    bound = tuple(connectors)
+    tools = InProcessToolPlane(bound, secrets)
+    ids = Ids(clock, randomness)
+    context = Context(clock, ids, randomness, pipeline)
+    services: list[Service] = []
+
+    async def housekeeping() -> None:
+        await services[0].decisions.expire_due()
+
+    engine = LocalEngine(
+        Driver(store, tools, context),
+        store,
+        clock,
+        concurrency=concurrency,
+        sweep_seconds=sweep_seconds,
+        listener=listener,
+        housekeeping=housekeeping,
+    )
+    core = Core(
+        store=store,
+        tools=tools,
+        engine=engine,
+        policy=CedarPolicyEngine(),
+        clock=clock,
+        ids=ids,
+        randomness=randomness,
+        limits=limits,
+        transforms=transforms,
+    )
+    service = Service(core, context)
+    services.append(service)
+    return Assembly(
+        store=store,
+        tools=tools,
+        engine=engine,
+        service=service,
+        clock=clock,
+        ids=ids,
+        randomness=randomness,
+        connectors=bound,
+    )

@@ -1,0 +1,227 @@
+"""Enactor in your own program: one object, opened over a store.
+
+async with Enactor.open("sqlite:///enactor.db", connectors=[Tickets()]) as enactor:
+    intent = await enactor.propose("TICKETS_CREATE", account_id="acme", parameters={...}, by=agent)
+    await enactor.approve(intent.action_intent_id, digest=intent.approval_digest, by=ana)
+    outcome = await enactor.outcome(intent.action_intent_id, timeout=30)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from enactor.connectors.internal import InternalConnector
+from enactor.connectors.sdk import Connector
+from enactor.domain.attempt import RunStatus
+from enactor.domain.errors import ConfigurationError, IntentNotFound, NotApproved
+from enactor.domain.intent import ActionIntent, IntentStatus
+from enactor.domain.mapping import CustomTransform
+from enactor.domain.outcome import ActionOutcome, ObjectRef
+from enactor.domain.policy import PolicyMode
+from enactor.domain.principal import Principal
+from enactor.gateway.secrets import EnvFileSecrets
+from enactor.pipeline.model import Settings as PipelineSettings
+from enactor.ports.clock import Clock, Randomness
+from enactor.ports.secrets import SecretSource
+from enactor.service import Cancelled, ContainmentReport, Decided, Limits, Proposal, Resolution, Service
+from enactor.service.evidence import VerificationReport, verify_store
+from enactor.service.timeline import TimelineLine
+from enactor.system import SystemClock, SystemRandomness
+from enactor.wiring.assembly import Assembly, as_connectors, assemble, open_store
+
+_OVER = frozenset({IntentStatus.REJECTED, IntentStatus.EXPIRED, IntentStatus.CANCELLED})
+
+
+class Enactor:
+    """An embedded Enactor. Open it with `Enactor.open` and use it as an async context manager."""
+
+    def __init__(self, url: str, options: dict[str, Any]) -> None:
+        self._url = url
+        self._options = options
+        self._assembly: Assembly | None = None
+        self._waiting: dict[str, asyncio.Event] = {}
+
+    @classmethod
+    def open(
+        cls,
+        url: str = "sqlite:///enactor.db",
+        *,
+        connectors: Iterable[Connector | Callable[..., Any]] = (),
+        transforms: Mapping[str, CustomTransform] | None = None,
+        limits: Limits | None = None,
+        concurrency: int = 64,
+        drain_seconds: float = 30.0,
+        secrets: SecretSource | None = None,
+        pipeline: PipelineSettings | None = None,
+        clock: Clock | None = None,
+        randomness: Randomness | None = None,
+    ) -> Self:
+        """An Enactor over the store of `url`, to be entered with `async with`.
+
+        Args:
+            connectors: connectors, and functions marked with `@tool`; the internal connector is always there.
+            transforms: the functions that CUSTOM parameter mappings may name.
+            limits: how much may wait for a decision.
+            concurrency: executions in flight at once.
+            drain_seconds: how long leaving waits for calls that are out.
+        """
+        return cls(
+            url,
+            {
+                "connectors": tuple(connectors),
+                "transforms": dict(transforms or {}),
+                "limits": limits or Limits(),
+                "concurrency": concurrency,
+                "drain_seconds": drain_seconds,
+                "secrets": secrets or EnvFileSecrets({}),
+                "pipeline": pipeline or PipelineSettings(),
+                "clock": clock or SystemClock(),
+                "randomness": randomness or SystemRandomness(),
+            },
+        )
+
+    async def __aenter__(self) -> Self:
+        options = self._options
+        store = await open_store(self._url, options["clock"])
+        try:
+            connectors = (InternalConnector(store, options["clock"]), *as_connectors(options["connectors"]))
+            self._assembly = assemble(
+                store,
+                connectors=connectors,
+                clock=options["clock"],
+                randomness=options["randomness"],
+                secrets=options["secrets"],
+                limits=options["limits"],
+                pipeline=options["pipeline"],
+                transforms=options["transforms"],
+                concurrency=options["concurrency"],
+                listener=self._ended,
+            )
+            await self._assembly.start()
+        except BaseException:
+            await store.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._assembly is not None:
+            await self._assembly.stop(self._options["drain_seconds"])
+
+    @property
+    def service(self) -> Service:
+        """Every use case, for what the shortcuts below leave out."""
+        return self._running.service
+
+    @property
+    def _running(self) -> Assembly:
+        if self._assembly is None:
+            raise ConfigurationError("Enter it first: async with Enactor.open(...) as enactor.")
+        return self._assembly
+
+    def _ended(self, action_intent_id: str, status: RunStatus) -> None:
+        waiting = self._waiting.get(action_intent_id)
+        if waiting is not None:
+            waiting.set()
+
+    async def propose(
+        self,
+        action_type: str,
+        *,
+        account_id: str,
+        parameters: dict[str, Any],
+        by: Principal,
+        rationale: str = "",
+        expires_in_seconds: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> ActionIntent:
+        """Proposes an action; see `Proposals.propose` for what it raises."""
+        proposal = Proposal(
+            action_type=action_type,
+            account_id=account_id,
+            parameters=parameters,
+            rationale=rationale,
+            expires_in_seconds=expires_in_seconds,
+        )
+        proposed = await self.service.proposals.propose(by, proposal, idempotency_key=idempotency_key)
+        return proposed.intent
+
+    async def approve(self, action_intent_id: str, *, digest: str, by: Principal, comment: str = "") -> Decided:
+        """Approves exactly what `digest` stands for; see `Decisions.approve` for what it raises."""
+        return await self.service.decisions.approve(by, action_intent_id, digest, comment)
+
+    async def reject(self, action_intent_id: str, *, reason: str, by: Principal) -> ActionIntent:
+        """Rejects an intent for good."""
+        return await self.service.decisions.reject(by, action_intent_id, reason)
+
+    async def cancel(self, action_intent_id: str, *, by: Principal, reason: str = "") -> Cancelled:
+        """Cancels what has not started; asks what is running to stop before its next call."""
+        return await self.service.decisions.cancel(by, action_intent_id, reason)
+
+    async def outcome(
+        self, action_intent_id: str, *, timeout: float | None = None, tenant_id: str = "default"
+    ) -> ActionOutcome:
+        """Waits for the outcome of an intent's run: an end, or that it is in doubt.
+
+        Args:
+            timeout: seconds; None waits for ever.
+
+        Raises:
+            TimeoutError: there is none yet.
+            NotApproved: the intent was rejected, cancelled or has expired; there will never be one.
+            IntentNotFound: there is no such intent in the tenant.
+        """
+        waiting = self._waiting.setdefault(action_intent_id, asyncio.Event())
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    waiting.clear()
+                    records = await self._running.store.execution(tenant_id, action_intent_id)
+                    if records is None:
+                        raise IntentNotFound("There is no such intent.")
+                    if records.attempt is not None and records.attempt.status is not RunStatus.RUNNING:
+                        if records.outcome is not None:
+                            return records.outcome
+                    elif records.intent.status in _OVER:
+                        raise NotApproved(f"The intent is {records.intent.status}; it will have no outcome.")
+                    await waiting.wait()
+        finally:
+            self._waiting.pop(action_intent_id, None)
+
+    async def resolve(
+        self,
+        action_intent_id: str,
+        *,
+        executed: bool,
+        comment: str,
+        by: Principal,
+        refs: tuple[ObjectRef, ...] = (),
+    ) -> Resolution:
+        """Says what a person found out about a run in doubt."""
+        return await self.service.operations.resolve(
+            by, action_intent_id, executed=executed, refs=refs, comment=comment
+        )
+
+    async def replay(self, action_intent_id: str, *, reason: str, by: Principal) -> int:
+        """Starts a new run of a failed one, under the same key. Returns its number."""
+        return await self.service.operations.replay(by, action_intent_id, reason)
+
+    async def kill_switch(self, scope: str, *, enabled: bool, reason: str, by: Principal) -> ContainmentReport:
+        """Turns a switch, and says what it stopped and what had already left."""
+        return await self.service.operations.set_switch(by, scope, enabled=enabled, reason=reason)
+
+    async def set_policies(self, text: str, *, by: Principal, mode: PolicyMode = PolicyMode.ENFORCE) -> None:
+        """Replaces the tenant's Cedar policies."""
+        await self.service.operations.set_policies(by, text, mode)
+
+    async def timeline(self, action_intent_id: str, *, by: Principal) -> tuple[TimelineLine, ...]:
+        """What happened to an intent, one readable line each."""
+        return await self.service.inspection.timeline(by, action_intent_id)
+
+    async def verify_ledger(self) -> VerificationReport:
+        """Checks every chain of the ledger."""
+        return await verify_store(self._running.store)
