@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -48,12 +49,14 @@ class EnvFileSecrets:
 
     Args:
         references: by tenant and name, where each secret is.
-        environment: the process's variables.
+        environment: where `env:` references look; the process's variables when absent.
     """
 
-    def __init__(self, references: Mapping[str, Mapping[str, str]], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, references: Mapping[str, Mapping[str, str]], environment: Mapping[str, str] | None = None
+    ) -> None:
         self._references = references
-        self._environment = environment
+        self._environment = os.environ if environment is None else environment
 
     def read(self, tenant_id: str, name: str) -> str:
         reference = self._references.get(tenant_id, {}).get(name)
