@@ -1,6 +1,6 @@
 """CTRLRun: one allowed action per execution, on its durable SQLite store.
 
-Set up as its documentation has it: a policy file that allows the action and names its effect key, a function under
+Set up as its documentation has it: a policy that allows the action and names its effect key, a function under
 `@protect`, a `context` naming the agent. Every choice below that its documentation leaves open is the faster one.
 """
 
@@ -42,7 +42,7 @@ def main() -> None:
 
     store_class = FullySynchronous if options.synchronous == "full" else SQLiteStateStore
     store = store_class(options.dir / "state.db")
-    # No sinks: `Control.from_file` would also write each receipt and event to a JSONL file, which costs a fifth.
+    # No sinks: `Control.from_file` would also write each receipt and event to a JSONL file, which cost about a fifth.
     control = Control(Policy.from_yaml(POLICY), store)
 
     @protect("note.create", control=control)
