@@ -66,6 +66,8 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str], directory: Pa
         if value is not None:
             _put(merged, name, value)
             sources[name] = f"flag --{name.replace('_', '-')}"
+    if "dev_key_file" not in merged and (state := environment.get("XDG_STATE_HOME")):
+        merged["dev_key_file"] = Path(state) / "enactor" / "dev-issuer.json"
     settings: Settings | None = None
     try:
         settings = Settings.model_validate(merged)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -64,6 +65,10 @@ class Settings(SettingsModel):
         default=1, ge=1, le=256, description="Server processes; more than one needs a store that they can share."
     )
     dev: bool = Field(default=False, description="Accept the development issuer's tokens; on loopback only.")
+    dev_key_file: Path = Field(
+        default=Path("~/.local/state/enactor/dev-issuer.json"),
+        description="The development issuer's key; made when it is missing. $XDG_STATE_HOME is honoured.",
+    )
     issuers: tuple[IssuerSettings, ...] = Field(
         default=(), description="The OpenID Connect issuers whose tokens are accepted."
     )
@@ -100,6 +105,11 @@ class Settings(SettingsModel):
         except ConfigurationError as error:
             raise ValueError(error.message) from None
         return value
+
+    @field_validator("dev_key_file")
+    @classmethod
+    def _at_home(cls, value: Path) -> Path:
+        return value.expanduser()
 
     @field_validator("issuers")
     @classmethod

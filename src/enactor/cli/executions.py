@@ -1,0 +1,214 @@
+"""Looking at executions and following them; resolving and replaying."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any, Final
+
+import typer
+
+from enactor.cli.answers import Execution, Line, Page, items, reference, understood
+from enactor.cli.client import Api, Refused, segment
+from enactor.cli.events import ServerEvent, server_events, text_lines
+from enactor.cli.failures import Failure
+from enactor.cli.options import (
+    Account,
+    ActionTypeName,
+    AsJson,
+    IntentId,
+    Limit,
+    NextToken,
+    Status,
+    wrong_usage,
+)
+from enactor.cli.output import note, print_fields, print_json, print_json_line, print_table, say
+
+_OVER: Final = frozenset({"SUCCEEDED", "FAILED", "REJECTED", "CANCELLED", "EXPIRED", "IN_DOUBT"})
+_IDLE_SECONDS: Final = 60.0
+_PAUSES: Final = (0.0, 1.0, 2.0, 4.0, 8.0)
+"""Seconds before each new try to follow a stream that broke."""
+
+
+def status(
+    action_intent_id: IntentId,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Follow it until it is over; exit status 1 unless it succeeded.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show where an execution stands, and what, if anything, somebody has to do."""
+    api = Api()
+    if not watch:
+        answer = api.get(_path(action_intent_id))
+        if as_json:
+            print_json(answer)
+        else:
+            _show(understood(answer, Execution))
+        return
+    answer = _followed(api, action_intent_id, as_json)
+    if as_json:
+        print_json_line(answer)
+    else:
+        _show(understood(answer, Execution))
+    if understood(answer, Execution).status != "SUCCEEDED":
+        raise typer.Exit(1)
+
+
+def timeline(action_intent_id: IntentId, as_json: AsJson = False) -> None:
+    """Show what happened, one line each: decision, approval, execution, outcome."""
+    answer = Api().get(f"{_path(action_intent_id)}/timeline")
+    if as_json:
+        print_json(answer)
+        return
+    found = [understood(item, Line) for item in items(answer)]
+    rows = [(line.timestamp, line.stage, line.text) for line in found]
+    print_table(("when", "stage", "what"), rows, "Nothing has happened.")
+
+
+def list_executions(
+    account: Account = None,
+    status: Status = None,
+    action_type: ActionTypeName = None,
+    limit: Limit = 50,
+    next_token: NextToken = None,
+    as_json: AsJson = False,
+) -> None:
+    """List executions, newest first, those that have not started included."""
+    answer = Api().get(
+        "/v1/executions",
+        account_id=account,
+        status=status,
+        action_type=action_type,
+        limit=limit,
+        next_token=next_token,
+    )
+    if as_json:
+        print_json(answer)
+        return
+    page = understood(answer, Page)
+    found = [understood(item, Execution) for item in page.items]
+    rows = [(one.action_intent_id, one.status, one.account_id, one.created_at, one.summary) for one in found]
+    print_table(("intent", "status", "account", "proposed", "summary"), rows, "There are none.")
+    if page.next_token:
+        note(f"There are more: --next-token {page.next_token}")
+
+
+def resolve(
+    action_intent_id: IntentId,
+    comment: Annotated[str, typer.Option("--comment", help="How it was found out; it is recorded.")],
+    executed: Annotated[
+        bool | None, typer.Option("--executed/--not-executed", help="Whether the target system shows the effect.")
+    ] = None,
+    ref: Annotated[
+        list[str] | None,
+        typer.Option("--ref", metavar="SYSTEM/TYPE/ID", help="The object that was found, with --executed."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what became of a run in doubt, after looking at the target system."""
+    if executed is None:
+        wrong_usage("Say --executed or --not-executed.")
+    if ref and not executed:
+        wrong_usage("What did not happen left no object.", "--ref")
+    body: dict[str, Any] = {"resolution": "EXECUTED" if executed else "NOT_EXECUTED", "comment": comment}
+    if ref:
+        body["external_object_refs"] = [_reference(item) for item in ref]
+    answer = Api().post(f"{_path(action_intent_id)}/resolve", body)
+    if as_json:
+        print_json(answer)
+        return
+    missing = answer.get("approvals_missing", 0) if isinstance(answer, dict) else 0
+    if missing:
+        say("Recorded; it counts once a second person says the same.")
+    else:
+        say(f"Resolved: {body['resolution']}.")
+
+
+def replay(
+    action_intent_id: IntentId,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")],
+    as_json: AsJson = False,
+) -> None:
+    """Start a new run of a failed or cancelled one, under the same key."""
+    answer = Api().post(f"{_path(action_intent_id)}/replay", {"replay_reason": reason})
+    if as_json:
+        print_json(answer)
+        return
+    number = answer.get("run_number") if isinstance(answer, dict) else None
+    say(f"Run {number} started." if number else "A new run started.")
+
+
+def _followed(api: Api, action_intent_id: str, as_json: bool) -> Any:
+    """Prints events as they come and returns the execution once it is over."""
+    last_id = ""
+    tries = 0
+    while True:
+        try:
+            headers = {"accept": "text/event-stream", **({"last-event-id": last_id} if last_id else {})}
+            with api.stream(f"{_path(action_intent_id)}/events", headers=headers, idle_seconds=_IDLE_SECONDS) as stream:
+                # The stream is open before the status is read, so no ending can fall between the two.
+                answer = api.get(_path(action_intent_id))
+                if understood(answer, Execution).status in _OVER:
+                    return answer
+                for event in server_events(text_lines(stream.iter_bytes())):
+                    tries, last_id = 0, event.event_id or last_id
+                    _print_event(event, as_json)
+                    answer = api.get(_path(action_intent_id))
+                    if understood(answer, Execution).status in _OVER:
+                        return answer
+        except Refused:
+            raise
+        except Failure:
+            if tries >= len(_PAUSES):
+                raise
+        if tries >= len(_PAUSES):
+            raise Failure("The server keeps ending the stream; the execution is not over. Ask again with --watch.")
+        time.sleep(_PAUSES[tries])
+        tries += 1
+
+
+def _print_event(event: ServerEvent, as_json: bool) -> None:
+    body = event.body()
+    if as_json:
+        print_json_line(body)
+        return
+    data = body.get("data")
+    kind = data.get("event_type") if isinstance(data, dict) else None
+    say(f"{body.get('time', '')}  {kind or event.event_type}".strip())
+
+
+def _show(execution: Execution) -> None:
+    print_fields(
+        (
+            ("intent", execution.action_intent_id),
+            ("status", execution.status),
+            ("explanation", execution.explanation),
+            ("summary", execution.summary),
+            ("account", execution.account_id),
+            ("action type", execution.action_type),
+            ("run", execution.run_number if execution.run_number > 1 else None),
+            ("calls", execution.attempt_count),
+            ("started", execution.started_at),
+            ("completed", execution.completed_at),
+            ("objects", [reference(ref) for ref in execution.external_object_refs]),
+            ("error", _error(execution)),
+            ("taken back", None if execution.compensation_status == "NONE" else execution.compensation_status),
+            ("trace", execution.trace_id),
+        )
+    )
+
+
+def _error(execution: Execution) -> str | None:
+    parts = [execution.error_class, execution.error_code, execution.error_message]
+    return " ".join(part for part in parts if part) or None
+
+
+def _reference(text: str) -> dict[str, str]:
+    parts = text.split("/", 2)
+    if len(parts) != 3 or not all(parts):
+        wrong_usage("Write SYSTEM/TYPE/ID, for example internal/note/n_1.", "--ref")
+    return dict(zip(("system", "object_type", "object_id"), parts, strict=True))
+
+
+def _path(action_intent_id: str) -> str:
+    return f"/v1/executions/{segment(action_intent_id)}"
