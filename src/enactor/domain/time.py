@@ -27,3 +27,12 @@ def epoch_ms(text: str) -> int:
     if instant.tzinfo is None:
         raise ValueError("an instant needs an offset, for example 2026-11-23T15:42:00Z")
     return round(instant.timestamp() * 1000)
+
+
+def normal(text: str) -> str:
+    """An RFC 3339 instant in the spelling of `rfc3339`, so that instants compare as text.
+
+    Raises:
+        ValueError: not an RFC 3339 instant with an offset.
+    """
+    return rfc3339(epoch_ms(text))

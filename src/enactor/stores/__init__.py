@@ -1,0 +1,1 @@
+"""Where Enactor keeps what it knows: one package per backend, each with the same promises (`ports.store`)."""
