@@ -34,6 +34,7 @@ OURS = Path(sys.executable)
 PEERS = ROOT / ".bench-venv" / "bin" / "python"
 
 DRIVERS = [
+    Driver("enactor", OURS, "benchmarks.enactor_driver", (), {1: 6000, 64: 30000}),
     Driver("floor", OURS, "benchmarks.peers.floor_driver", (), {1: 6000}),
     Driver("dbos", PEERS, "benchmarks.peers.dbos_driver", (), {1: 300, 64: 300}),
     Driver("ctrlrun", PEERS, "benchmarks.peers.ctrlrun_driver", (), {1: 4000, 64: 4000}),

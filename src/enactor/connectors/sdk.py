@@ -204,17 +204,20 @@ class FunctionConnector(Connector):
             )
         self._function = function
         self._spec = spec
+        self._takes_call = "call" in inspect.signature(function).parameters
+        self._is_async = inspect.iscoroutinefunction(function)
+        self._names = tuple(spec.arguments.model_fields)
 
     def tools(self) -> dict[str, tuple[ToolSpec, Callable[..., Awaitable[ToolResult]]]]:
         """The one tool."""
         return {self._function.__name__: (self._spec, self._call)}
 
     async def _call(self, args: BaseModel, call: ToolCall) -> ToolResult:
-        arguments = {name: getattr(args, name) for name in type(args).model_fields}
-        if "call" in inspect.signature(self._function).parameters:
+        arguments = {name: getattr(args, name) for name in self._names}
+        if self._takes_call:
             arguments["call"] = call
         call.ensure_timely()
-        if inspect.iscoroutinefunction(self._function):
+        if self._is_async:
             value = await self._function(**arguments)
         else:
             value = await asyncio.to_thread(functools.partial(self._function, **arguments))

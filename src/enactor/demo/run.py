@@ -289,7 +289,8 @@ class _Demonstration:
         return self._all(self.ana, "/v1/objects", type="note")
 
     def _until_over(self, identities: list[str]) -> dict[str, Any]:
-        waiting, views = set(identities), {}
+        waiting = set(identities)
+        views: dict[str, Any] = {}
         until = time.perf_counter() + 30
         while waiting and time.perf_counter() < until:
             for view in self._all(self.ana, "/v1/executions", account_id=_ACCOUNT):

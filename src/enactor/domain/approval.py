@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import lru_cache
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from enactor.domain.action_type import Compensation, WriteSemantics
 from enactor.domain.canonical import digest
-from enactor.domain.intent import ActionIntent
+from enactor.domain.intent import ActionIntent, ExecutionPolicy
 from enactor.domain.principal import PrincipalRef
 
 
@@ -48,13 +51,19 @@ class Approval(Struct, frozen=True, kw_only=True):
     subject_digest: str = ""
 
 
+@lru_cache(maxsize=4_096)
+def _builtins(value: WriteSemantics | Compensation | ExecutionPolicy) -> Any:
+    """A frozen struct as JSON would have it. The same few are in every digest, so they are kept."""
+    return msgspec.to_builtins(value)
+
+
 def approval_digest(intent: ActionIntent) -> str:
     """The digest that an approval binds: everything that decides what happens, under a random salt.
 
     Args:
         intent: any revision; its own `approval_digest` and its changing state (status, version) are not covered.
     """
-    preview = intent.preview
+    preview, target = intent.preview, intent.target
     return digest(
         [
             "enactor/approval/v1",
@@ -66,17 +75,17 @@ def approval_digest(intent: ActionIntent) -> str:
                 "revision": intent.revision,
                 "proposed_by": [intent.proposed_by.iss, intent.proposed_by.sub],
                 "action_type": intent.action_type,
-                "target": msgspec.to_builtins(intent.target),
+                "target": [target.entity_type, target.entity_id, target.source.value] if target else None,
                 "registry_version": intent.registry_version,
                 "tool_name": intent.tool_call.tool_name,
                 "tool_schema_version": intent.tool_call.tool_schema_version,
                 "definition_hash": intent.definition_hash,
                 "argument_bytes": intent.tool_call.argument_bytes,
-                "write_semantics": msgspec.to_builtins(intent.write_semantics),
+                "write_semantics": _builtins(intent.write_semantics),
                 "connector_id": intent.connector_id,
                 "connector_version": intent.connector_version,
-                "compensation": msgspec.to_builtins(intent.compensation),
-                "execution_policy": msgspec.to_builtins(intent.execution_policy),
+                "compensation": _builtins(intent.compensation),
+                "execution_policy": _builtins(intent.execution_policy),
                 "risk_class": intent.risk_class.value,
                 "required_approvals": intent.required_approvals,
                 "policy_version": intent.policy_version,

@@ -21,24 +21,29 @@ _MAX_DEPTH: Final = 64
 
 def _is_plain(value: Any, depth: int = 0) -> bool:
     kind = type(value)
-    if kind is str:
-        return True
     if kind is dict:
-        if depth > _MAX_DEPTH:
-            raise InvalidInput(f"JSON is nested deeper than {_MAX_DEPTH} levels; flatten it.")
-        for key, item in value.items():
-            if type(key) is not str or not key.isascii() or not _is_plain(item, depth + 1):
+        for key in value:
+            if type(key) is not str or not key.isascii():
                 return False
-        return True
-    if kind is int:
-        return bool(-_MAX_SAFE <= value <= _MAX_SAFE)
-    if kind is bool or value is None:
-        return True
-    if kind is list or kind is tuple:
-        if depth > _MAX_DEPTH:
-            raise InvalidInput(f"JSON is nested deeper than {_MAX_DEPTH} levels; flatten it.")
-        return all(_is_plain(item, depth + 1) for item in value)
-    return False
+        items = value.values()
+    elif kind is list or kind is tuple:
+        items = value
+    else:
+        items = (value,)
+    if depth > _MAX_DEPTH:
+        raise InvalidInput(f"JSON is nested deeper than {_MAX_DEPTH} levels; flatten it.")
+    for item in items:
+        kind = type(item)
+        if kind is str or item is None or kind is bool:
+            continue
+        if kind is int:
+            if -_MAX_SAFE <= item <= _MAX_SAFE:
+                continue
+            return False
+        if (kind is dict or kind is list or kind is tuple) and _is_plain(item, depth + 1):
+            continue
+        return False
+    return True
 
 
 def canonical(value: Any) -> bytes:

@@ -23,8 +23,6 @@ from enactor.ports.secrets import SecretSource
 from enactor.ports.store import Store
 from enactor.service import Core, Limits, Service
 from enactor.settings import store_address
-from enactor.stores.memory import MemoryStore
-from enactor.stores.sqlite import SqliteStore
 
 ENTRY_POINTS: Final = "enactor.connectors"
 
@@ -54,7 +52,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
 
 
 async def open_store(url: str, clock: Clock, on_failure: Callable[[], None] | None = None) -> Store:
-    """Opens the store of a URL.
+    """Opens the store of a URL. Only what that store needs is imported.
 
     Args:
         on_failure: called once when the store can no longer be trusted; the process has to stop.
@@ -65,8 +63,12 @@ async def open_store(url: str, clock: Clock, on_failure: Callable[[], None] | No
     """
     address = store_address(url)
     if address.scheme == "sqlite" and address.path is not None:
+        from enactor.stores.sqlite import SqliteStore
+
         return await SqliteStore.open(address.path, clock=clock, on_failure=on_failure)
     if address.scheme == "memory":
+        from enactor.stores.memory import MemoryStore
+
         return MemoryStore(clock)
     raise ConfigurationError(f"This version has no {address.scheme} store; use sqlite:///enactor.db.")
 

@@ -1,0 +1,152 @@
+"""Enactor: one approved action whose tool does nothing, from approved to outcome durable, by the local engine.
+
+Proposals and approvals are made before the clock starts, as every peer's action is allowed before its clock starts.
+What is timed is everything an execution does: lock, preflight, digest check, permit, call, outcome, ledger with hashes.
+"""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+
+from benchmarks.measure import SYNCHRONOUS, measure, must_equal, parser, report, warm_up_count
+from enactor import Limits, WriteSemantics, __version__, tool
+from enactor.connectors.sdk import FunctionConnector
+from enactor.domain.attempt import RunStatus
+from enactor.domain.policy import PolicyMode
+from enactor.domain.principal import Principal, agent, person
+from enactor.gateway.secrets import EnvFileSecrets
+from enactor.pipeline.model import Context
+from enactor.pipeline.model import Settings as PipelineSettings
+from enactor.ports.engine import EngineInfo, RunRequest
+from enactor.service import Core, Proposal, Service
+from enactor.system import SystemClock, SystemRandomness
+from enactor.wiring import Assembly, assemble, open_store
+
+_POLICY = '@id("bench") permit(principal, action == Enactor::Action::"auto_approve", resource);'
+_ENOUGH = Limits(max_pending_of_proposer=10_000_000, max_pending_of_tenant=10_000_000)
+
+
+@tool(write=WriteSemantics.IDEMPOTENT)
+async def nothing(number: int) -> None:
+    """Does nothing."""
+
+
+class Collector:
+    """An engine that only notes what it was given, so that executions wait until they are timed."""
+
+    def __init__(self) -> None:
+        self.requests: list[RunRequest] = []
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def submit(self, request: RunRequest) -> None:
+        """Notes the request."""
+        self.requests.append(request)
+
+    async def drain(self, timeout_seconds: float) -> None:
+        """Nothing to drain."""
+
+    def info(self) -> EngineInfo:
+        """Idle."""
+        return EngineInfo(kind="collector", queued=0, running=0, waiting=0, accepting=True)
+
+
+class Bench:
+    """An assembled Enactor, with a way to prepare approved intents and a way to run them."""
+
+    def __init__(self, assembly: Assembly, proposer: Principal) -> None:
+        self.assembly = assembly
+        self.proposer = proposer
+        self.collector = Collector()
+        core = assembly.service.core
+        self.preparing = Service(
+            Core(
+                store=core.store,
+                tools=core.tools,
+                engine=self.collector,
+                policy=core.policy,
+                clock=core.clock,
+                ids=core.ids,
+                randomness=core.randomness,
+                limits=_ENOUGH,
+                transforms={},
+            ),
+            Context(core.clock, core.ids, core.randomness, PipelineSettings()),
+        )
+        self.left = 0
+        self.done = asyncio.Event()
+
+    def ended(self, _: str, status: RunStatus) -> None:
+        """Counts ended runs."""
+        if status is not RunStatus.SUCCEEDED:
+            raise SystemExit(f"enactor: an execution ended {status}")
+        self.left -= 1
+        if self.left == 0:
+            self.done.set()
+
+    async def prepare(self, count: int) -> None:
+        """Proposes `count` actions, which the policy approves."""
+        for start in range(0, count, 500):
+            proposals = [
+                Proposal(action_type="FUNCTION_NOTHING", account_id="acme", parameters={"number": number})
+                for number in range(start, min(count, start + 500))
+            ]
+            await self.preparing.proposals.propose_batch(self.proposer, proposals)
+
+    async def run(self, count: int) -> None:
+        """Executes `count` prepared actions."""
+        requests, self.collector.requests = self.collector.requests[:count], self.collector.requests[count:]
+        self.left = len(requests)
+        self.done.clear()
+        for request in requests:
+            await self.assembly.engine.submit(request)
+        await self.done.wait()
+
+
+async def open_bench(url: str, in_flight: int) -> Bench:
+    """A started Enactor over `url` whose policy approves everything it is allowed to."""
+    clock, randomness = SystemClock(), SystemRandomness()
+    benches: list[Bench] = []
+
+    def ended(identity: str, status: RunStatus) -> None:
+        benches[0].ended(identity, status)
+
+    assembly = assemble(
+        await open_store(url, clock),
+        connectors=[FunctionConnector(nothing)],
+        clock=clock,
+        randomness=randomness,
+        secrets=EnvFileSecrets({}),
+        limits=_ENOUGH,
+        pipeline=PipelineSettings(),
+        transforms={},
+        concurrency=in_flight,
+        sweep_seconds=86_400,
+        listener=ended,
+    )
+    await assembly.start()
+    await assembly.service.operations.set_policies(person("admin"), _POLICY, PolicyMode.ENFORCE)
+    benches.append(Bench(assembly, agent("planner")))
+    return benches[0]
+
+
+def main() -> None:
+    """Measure and report."""
+    options = parser(__doc__).parse_args()
+    path = options.dir / "enactor.db"
+    with asyncio.Runner() as runner:
+        bench = runner.run(open_bench(f"sqlite:///{path}", options.in_flight))
+        runner.run(bench.prepare(options.count + warm_up_count(options.count, options.in_flight)))
+        took = measure(lambda count: runner.run(bench.run(count)), options)
+        runner.run(bench.assembly.stop(10))
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute("SELECT count(*) FROM outcomes").fetchone()[0]
+        (journal_mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    must_equal("enactor", found, options)
+    durability = {"journal_mode": journal_mode, "synchronous": SYNCHRONOUS[2]}
+    report("enactor", __version__, options, took, durability)
+
+
+if __name__ == "__main__":
+    main()
