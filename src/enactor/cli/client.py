@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from enactor.cli.credentials import Access, access
 from enactor.cli.failures import Failure
+from enactor.cli.text import one_line
 
 if TYPE_CHECKING:
     import httpx
@@ -174,7 +175,7 @@ def _text(value: object) -> str:
 
 def _line(problem: dict[str, Any], response: httpx.Response) -> str:
     code = str(problem.get("error_code"))
-    said = str(problem.get("detail") or problem.get("title") or "Refused.").rstrip()
+    said = one_line(str(problem.get("detail") or problem.get("title") or "Refused.").rstrip())
     parts = [said if said.endswith((".", "!", "?")) else f"{said}."]
     if current := problem.get("current_digest"):
         parts.append(f"The current digest is {current}.")

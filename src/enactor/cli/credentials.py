@@ -64,7 +64,7 @@ def checked_token(token: str, what: str) -> str:
 def credentials_file() -> Path:
     """The file of `enactor login`, under the XDG configuration directory."""
     base = os.environ.get("XDG_CONFIG_HOME")
-    directory = Path(base) if base and Path(base).is_absolute() else Path.home() / ".config"
+    directory = Path(base) if base and Path(base).is_absolute() else Path(os.environ.get("HOME") or "/") / ".config"
     return directory / "enactor" / "credentials.json"
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperGroup
 
-from enactor.cli.text import one_line
+from enactor.cli.text import own
 from enactor.domain.errors import ConfigurationError, EnactorError
 
 _EXTRAS: Final = {"psycopg": "postgres", "psycopg_pool": "postgres", "restate": "restate", "boto3": "aws", "mcp": "mcp"}
@@ -61,5 +61,5 @@ class Commands(TyperGroup):
             if line is None:
                 raise
             sys.stdout.flush()
-            sys.stderr.write(f"enactor: {one_line(line)}\n")
+            sys.stderr.write(f"enactor: {own(line).replace(chr(10), ' ')}\n")
             raise typer.Exit(1) from None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from enactor.cli.text import lines, on_terminal, one_line
+from enactor.cli.text import lines, on_terminal, one_line, own
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,26 +30,28 @@ def print_json_line(value: Any) -> None:
 
 
 def say(text: str) -> None:
-    """Prints a sentence."""
-    sys.stdout.write(lines(text) + "\n")
+    """Prints a sentence of ours."""
+    sys.stdout.write(own(text) + "\n")
     sys.stdout.flush()
 
 
 def note(text: str) -> None:
     """Prints what is not the command's result on standard error."""
-    sys.stderr.write(lines(text) + "\n")
+    sys.stderr.write(own(text) + "\n")
     sys.stderr.flush()
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], nothing: str) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], nothing: str, *, quoted: bool = True) -> None:
     """A table on a terminal; in a pipe one line a row, cells separated by tabs, the names of the columns first.
 
     Args:
         nothing: what a person reads instead of an empty table.
+        quoted: what stands in it was written by others; False for our own words, whose addresses stay as they are.
     """
+    fit = one_line if quoted else own
     if not on_terminal():
         for row in ([column.upper() for column in columns], *rows):
-            sys.stdout.write("\t".join(one_line(_cell(cell)) for cell in row) + "\n")
+            sys.stdout.write("\t".join(fit(_cell(cell)).replace("\n", "\\n") for cell in row) + "\n")
         return
     if not rows:
         say(nothing)
@@ -62,7 +64,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], nothin
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(one_line(_cell(cell)), style=style_of(cell)) for cell in row))
+        table.add_row(*(Text(fit(_cell(cell)), style=style_of(cell)) for cell in row))
     console().print(table)
 
 

@@ -1,4 +1,4 @@
-"""Text from elsewhere, made fit for a terminal."""
+"""Text made fit for a terminal: what others wrote with its links defused, our own with them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ import sys
 from enactor.domain.text import visible
 
 
-def one_line(text: object) -> str:
-    """The whole of `text` on one line, with everything that could act on a terminal spelled out."""
-    whole = str(text)
-    return visible(whole, len(whole)).replace("\n", "\\n")
-
-
 def lines(text: object) -> str:
-    """As `one_line`, its line feeds left in."""
+    """The whole of what somebody else wrote, with everything that could act on a terminal spelled out."""
     whole = str(text)
     return visible(whole, len(whole))
+
+
+def one_line(text: object) -> str:
+    """As `lines`, on one line."""
+    return lines(text).replace("\n", "\\n")
+
+
+def own(text: object) -> str:
+    """Our own words: control characters are spelled out all the same, addresses stay as they are."""
+    return "://".join(lines(part) for part in str(text).split("://"))
 
 
 def quoted_json(value: object) -> str:

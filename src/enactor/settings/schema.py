@@ -109,7 +109,11 @@ class Settings(SettingsModel):
     @field_validator("dev_key_file")
     @classmethod
     def _at_home(cls, value: Path) -> Path:
-        return value.expanduser()
+        try:
+            return value.expanduser()
+        except RuntimeError:
+            # A process without a home directory, as in some containers, needs none while it needs no such key.
+            return value
 
     @field_validator("issuers")
     @classmethod

@@ -1,0 +1,108 @@
+"""Running a server, and what belongs to it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from enactor.cli.failures import Failure
+from enactor.cli.options import AsJson, StoreUrl
+from enactor.cli.output import print_json, say
+
+if TYPE_CHECKING:
+    from enactor.ports.store import Store, StoreInfo
+    from enactor.settings import Loaded
+
+
+def loaded(**flags: Any) -> Loaded:
+    """The settings in force for a command. Raises `ConfigurationError`."""
+    from enactor.settings import load
+
+    return load(flags, os.environ)
+
+
+def serve(
+    dev: Annotated[
+        bool | None, typer.Option("--dev", help="Accept tokens of `enactor dev token`; on loopback only.")
+    ] = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option("--port", min=0, max=65_535, help="Port; 0 takes a free one.")] = None,
+    store: StoreUrl = None,
+    engine: Annotated[str | None, typer.Option("--engine", help="Who runs executions: local or restate.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Server processes.")] = None,
+    restored: Annotated[
+        bool | None,
+        typer.Option("--restored", help="The store comes from a backup: put in doubt what may have run since."),
+    ] = None,
+    shadow: Annotated[
+        bool | None, typer.Option("--shadow", help="Evaluate and record every proposal, execute none.")
+    ] = None,
+    log_level: Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error.")] = None,
+) -> None:
+    """Serve the HTTP API and execute what is approved, until SIGTERM or SIGINT."""
+    settings = loaded(
+        dev=dev,
+        host=host,
+        port=port,
+        store=store,
+        engine=engine,
+        workers=workers,
+        restored=restored,
+        shadow=shadow,
+        log_level=log_level,
+    ).settings
+    if not settings.dev and not settings.issuers:
+        raise Failure("Nobody could log in: name an [[issuers]] in enactor.toml, or try it out with --dev.")
+    from enactor.wiring import serve as serve_settings
+
+    status = serve_settings(settings)
+    if status:
+        raise typer.Exit(1)
+
+
+def worker(store: StoreUrl = None) -> None:
+    """Execute what other processes approve, without an HTTP API; for engines that spread over machines."""
+    engine = loaded(store=store).settings.engine
+    raise Failure(f"The {engine} engine executes within `enactor serve` and has no workers of its own.")
+
+
+def migrate(store: StoreUrl = None, as_json: AsJson = False) -> None:
+    """Bring the store's schema up to this version. Starting a server does so too."""
+    info = asyncio.run(_migrated(store))
+    if as_json:
+        print_json({"kind": info.kind, "location": info.location, "schema_version": info.schema_version})
+    else:
+        say(f"{info.location} is at schema version {info.schema_version}.")
+
+
+async def _migrated(url: str | None) -> StoreInfo:
+    async with opened_store(url) as store:
+        return await store.info()
+
+
+@asynccontextmanager
+async def opened_store(url: str | None) -> AsyncIterator[Store]:
+    """The store of a URL, or of the settings, for one command."""
+    from enactor.system import SystemClock
+    from enactor.wiring import open_store
+
+    store = await open_store(loaded(store=url).settings.store, SystemClock())
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def demo(
+    folder: Annotated[Path, typer.Option("--folder", help="Where its database and its log go.")] = Path(".demo"),
+) -> None:
+    """Propose, approve, execute, crash, recover, verify: the whole job, over HTTP, in under a minute."""
+    from enactor.demo import run
+
+    raise typer.Exit(run(folder))
