@@ -34,11 +34,20 @@ class SystemClock:
 
 
 class SystemRandomness:
-    """The operating system's cryptographic randomness."""
+    """The operating system's cryptographic randomness, drawn in pieces, because each draw is a system call."""
+
+    _PIECE = 4_096
+
+    def __init__(self) -> None:
+        self._drawn = b""
+        self._used = 0
 
     def bytes(self, count: int) -> bytes:
-        """`count` random bytes."""
-        return os.urandom(count)
+        """`count` random bytes. To be called from one thread."""
+        if self._used + count > len(self._drawn):
+            self._drawn, self._used = os.urandom(max(self._PIECE, count)), 0
+        start, self._used = self._used, self._used + count
+        return self._drawn[start : self._used]
 
     def uniform(self, low: float, high: float) -> float:
         """A random number in [low, high]."""

@@ -17,12 +17,9 @@ def uuid7_hex(unix_ms: int, random_bytes: bytes) -> str:
         unix_ms: milliseconds since the epoch (48 bits are used).
         random_bytes: ten random bytes.
     """
-    value = (unix_ms & ((1 << 48) - 1)) << 80 | int.from_bytes(random_bytes[:10], "big")
-    value &= ~(0xF << 76)
-    value |= 0x7 << 76
-    value &= ~(0x3 << 62)
-    value |= 0x2 << 62
-    return f"{value:032x}"
+    drawn = random_bytes.hex()
+    variant = "89ab"[int(drawn[3], 16) & 3]
+    return f"{unix_ms & 0xFFFFFFFFFFFF:012x}7{drawn[:3]}{variant}{drawn[4:19]}"
 
 
 def intent_id(uuid_hex: str) -> str:

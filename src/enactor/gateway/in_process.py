@@ -26,6 +26,7 @@ from enactor.domain.action_type import WriteMode
 from enactor.domain.canonical import canonical, digest
 from enactor.domain.errors import ConfigurationError, ErrorClass, FailureCode, InvalidParameters
 from enactor.domain.mapping import is_secret_reference
+from enactor.domain.outcome import ObjectRef
 from enactor.domain.permit import CallResult
 from enactor.ports.secrets import SecretSource
 from enactor.ports.tools import CallRequest, LookUpResult, Reply, ToolDefinition
@@ -136,7 +137,8 @@ class InProcessToolPlane:
                 error_code=FailureCode.TOOL_FAILED.value,
                 message="The tool's answer is not a ToolResult.",
             )
-        return Reply(result=CallResult.DONE, refs=result.refs, partial=result.partial, message=result.message)
+        refs = tuple(_clean_ref(ref) for ref in result.refs)
+        return Reply(result=CallResult.DONE, refs=refs, partial=result.partial, message=_clean(result.message))
 
     async def look_up(self, request: CallRequest) -> LookUpResult:
         """Searches the target for what the request's key made; trouble is "cannot tell"."""
@@ -151,7 +153,7 @@ class InProcessToolPlane:
             _log.warning("the look-up of %s raised %s", request.tool_name, type(error).__name__)
             return LookUpResult(found=None, message="The look-up failed.")
         if isinstance(answer, Found):
-            return LookUpResult(found=True, refs=answer.refs)
+            return LookUpResult(found=True, refs=tuple(_clean_ref(ref) for ref in answer.refs))
         if isinstance(answer, Absent):
             return LookUpResult(found=False)
         return LookUpResult(found=None, message=getattr(answer, "message", ""))
@@ -253,7 +255,24 @@ def _refusal(result: CallResult, error: Refused) -> Reply:
         result=result,
         retryable=error.retryable,
         error_class=error.error_class,
-        error_code=error.code,
-        message=error.message,
+        error_code=_clean(error.code, 100),
+        message=_clean(error.message),
         retry_after_seconds=error.retry_after_seconds,
+    )
+
+
+def _clean(text: str, longest: int = 2_000) -> str:
+    """What a tool said, as text that can be stored: valid Unicode, and not endless."""
+    return str(text)[:longest].encode("utf-8", "replace").decode()
+
+
+def _clean_ref(ref: ObjectRef) -> ObjectRef:
+    if all(text is None or text.isascii() for text in (*ref.identity, ref.object_url, ref.version)):
+        return ref
+    return ObjectRef(
+        system=_clean(ref.system),
+        object_type=_clean(ref.object_type),
+        object_id=_clean(ref.object_id),
+        object_url=None if ref.object_url is None else _clean(ref.object_url),
+        version=None if ref.version is None else _clean(ref.version),
     )

@@ -141,6 +141,7 @@ class Context:
                 action_intent_id=intent.action_intent_id,
                 run_number=run.run_number,
                 data=data,
+                from_outside=False,
             )
         )
 
