@@ -1,0 +1,1 @@
+"""The HTTP face: routes, tokens, problem documents, event streams. It calls the service and reads the store's port."""
