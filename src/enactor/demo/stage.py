@@ -68,6 +68,13 @@ class Server:
                 _pause(0.05)
         raise DemoFailed(f"The server did not start: {self.last_words()}")
 
+    @property
+    def pid(self) -> int:
+        """The server's process id. Raises `DemoFailed` before it was started."""
+        if self._process is None:
+            raise DemoFailed("The server has not been started.")
+        return self._process.pid
+
     def kill(self) -> None:
         """SIGKILL: nothing of the server gets a chance to tidy up."""
         if self._process is not None:

@@ -51,7 +51,8 @@ def refusal(run: Run, reads: Reads, ctx: Context, purpose: Purpose = Purpose.EFF
             ErrorClass.VALIDATION,
             "The run was cancelled on request before its next call.",
         )
-    if not of_purpose(run.permits, Purpose.EFFECT) and is_expired(reads.intent, ctx.now_ms()):
+    called = any(permit.call_no > 0 for permit in of_purpose(run.permits, Purpose.EFFECT))
+    if not called and is_expired(reads.intent, ctx.now_ms()):
         return Refusal(
             RunStatus.EXPIRED,
             FailureCode.INTENT_EXPIRED,

@@ -147,6 +147,15 @@ class SettlePermit(Struct, frozen=True, kw_only=True):
     expected_fence: int | None = None
 
 
+class DoubtAfterRestore(Struct, frozen=True, kw_only=True):
+    """Records that an intent may have been executed after the backup that the store was restored from.
+
+    `permit` is a call 0 of unknown result. It needs no lock and has no condition; recording it again replaces it.
+    """
+
+    permit: WritePermit
+
+
 class RequestCancel(Struct, frozen=True, kw_only=True):
     """Asks a running run to stop before its next permit. Asking twice is the same as once."""
 
@@ -227,6 +236,7 @@ Command = (
     | UpdateAttempt
     | TakePermit
     | SettlePermit
+    | DoubtAfterRestore
     | RequestCancel
     | RecordOutcome
     | AppendLedger

@@ -92,6 +92,31 @@ class RunDue(Struct, frozen=True, kw_only=True):
     deadline_at: int
 
 
+class Undelivered(Struct, frozen=True, kw_only=True):
+    """An event that a consumer has not taken, after at least one attempt.
+
+    Attributes:
+        consumer: the name of its cursor.
+        position: the event's place in the store's order; with `consumer` it names the record.
+        tenant_id: whose event it is.
+        attempts: how many were made, from 1.
+        retry_at: when the next one is due, epoch milliseconds.
+        failed_at: when the last one failed, RFC 3339.
+        error: why, safe to show.
+        dead: whether it was given up; nobody tries a dead letter again by himself.
+    """
+
+    consumer: str
+    position: int
+    entry_id: str
+    tenant_id: str
+    attempts: int
+    retry_at: int
+    failed_at: str
+    error: str
+    dead: bool = False
+
+
 class StoreInfo(Struct, frozen=True, kw_only=True):
     """What `doctor` shows of a store; no secret is in it."""
 
@@ -164,8 +189,11 @@ class Store(Protocol):
         """
         ...
 
-    async def expired(self, now_ms: int, limit: int) -> tuple[ActionIntent, ...]:
-        """Intents that are past their expiry while pending or approved, and never started."""
+    async def expired(self, now_ms: int, limit: int, after: str = "") -> tuple[ActionIntent, ...]:
+        """Intents that are past their expiry while pending or approved, and never started, in order of their id.
+
+        `after`: from after that id on. A `now_ms` far in the future asks for all that never started.
+        """
         ...
 
     # -- registry, switches, budgets, policies -------------------------------------------------------------------

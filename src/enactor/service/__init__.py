@@ -9,6 +9,7 @@ from enactor.service.inspection import ExecutionView, Inspection, execution_view
 from enactor.service.operations import Operations, Resolution
 from enactor.service.proposals import Proposal, Proposals, Proposed
 from enactor.service.registry import Registered, Registration, Registry
+from enactor.service.restoration import Restoration
 from enactor.service.switches import ContainmentReport
 
 
@@ -21,6 +22,7 @@ class Service:
         operations: kill switches, resolve, replay, budgets, policies.
         registry: action types.
         inspection: everything that only reads.
+        restore: what a store from a backup does not know.
     """
 
     def __init__(self, core: Core, pipeline: Context) -> None:
@@ -30,6 +32,7 @@ class Service:
         self.operations = Operations(core, pipeline)
         self.registry = Registry(core)
         self.inspection = Inspection(core)
+        self.restore = Restoration(core)
 
 
 __all__ = [

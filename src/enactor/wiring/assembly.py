@@ -25,6 +25,7 @@ from enactor.service import Core, Limits, Service
 from enactor.settings import store_address
 
 ENTRY_POINTS: Final = "enactor.connectors"
+TRANSFORMS: Final = "enactor.transforms"
 
 
 class Assembly(Struct, frozen=True, kw_only=True):
@@ -90,6 +91,11 @@ def find_connectors(names: Iterable[str], store: Store, clock: Clock) -> tuple[C
             known = ", ".join(sorted({*offered, InternalConnector.name}))
             raise ConfigurationError(f"There is no connector '{name}'; installed are: {known}.")
     return tuple(found)
+
+
+def find_transforms() -> dict[str, CustomTransform]:
+    """The functions that CUSTOM parameter mappings may name: what installed packages offer."""
+    return {point.name: point.load() for point in importlib.metadata.entry_points(group=TRANSFORMS)}
 
 
 def as_connectors(given: Iterable[Connector | Callable[..., Any]]) -> tuple[Connector, ...]:

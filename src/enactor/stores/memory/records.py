@@ -224,6 +224,11 @@ class Records:
         yield
         self.permits[permit.action_intent_id][permit.call_no] = permit
 
+    def doubt_after_restore(self, command: c.DoubtAfterRestore, unit: _Unit) -> Iterator[None]:
+        permit = command.permit
+        yield
+        self.permits[permit.action_intent_id][permit.call_no] = permit
+
     def settle_permit(self, command: c.SettlePermit, unit: _Unit) -> Iterator[None]:
         permit = command.permit
         stored = self.permits[permit.action_intent_id].get(permit.call_no)
@@ -361,6 +366,7 @@ _METHODS: Final[dict[type, Callable[..., Iterator[None]]]] = {
     c.UpdateAttempt: Records.update_attempt,
     c.TakePermit: Records.take_permit,
     c.SettlePermit: Records.settle_permit,
+    c.DoubtAfterRestore: Records.doubt_after_restore,
     c.RequestCancel: Records.request_cancel,
     c.RecordOutcome: Records.record_outcome,
     c.AppendLedger: Records.append_ledger,

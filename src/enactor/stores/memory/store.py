@@ -162,11 +162,12 @@ class MemoryStore:
         ]
         return tuple(sorted(found, key=lambda run: run.action_intent_id)[:limit])
 
-    async def expired(self, now_ms: int, limit: int) -> tuple[ActionIntent, ...]:
+    async def expired(self, now_ms: int, limit: int, after: str = "") -> tuple[ActionIntent, ...]:
         found = [
             intent
             for intent in self._records.intents.values()
             if intent.status in _UNSTARTED
+            and intent.action_intent_id > after
             and intent.action_intent_id not in self._records.attempts
             and is_expired(intent, now_ms)
         ]

@@ -1,0 +1,232 @@
+"""One server process: the HTTP face, the engine and the outbox over one store, from start to a drained stop."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import hashlib
+import logging
+import os
+import socket
+import sys
+from types import FrameType
+from typing import Any, Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from enactor import __version__
+from enactor.domain.errors import ConfigurationError, EnactorError
+from enactor.gateway.egress import EgressRules, GuardedTransport
+from enactor.gateway.secrets import EnvFileSecrets, read_reference
+from enactor.http.app import create_app
+from enactor.http.auth import Authenticator
+from enactor.http.context import HttpDeps, HttpSettings
+from enactor.http.dev_issuer import DevIssuer
+from enactor.outbox.dispatcher import Dispatcher
+from enactor.outbox.webhooks import WebhookSender, WebhookTarget
+from enactor.pipeline.model import Settings as PipelineSettings
+from enactor.ports.store import Store
+from enactor.service import Limits
+from enactor.settings import EVERY_TENANT, LOOPBACK, Settings, without_password
+from enactor.system import SystemClock, SystemRandomness
+from enactor.wiring.assembly import Assembly, assemble, find_connectors, find_transforms, open_store
+
+_log = logging.getLogger("enactor.serve")
+_BACKLOG: Final = 2_048
+
+
+def serve(settings: Settings) -> int:
+    """Serves until SIGTERM or SIGINT. Returns the exit status: 0 after a drained stop, 1 when the store gave up.
+
+    Raises:
+        ConfigurationError, StoreFailed: it could not start; the message says what to do.
+    """
+    logging.basicConfig(
+        level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    if settings.engine != "local":
+        raise ConfigurationError(f"This version has no {settings.engine} engine; use --engine local.")
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_Process(settings).run())
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+class _Process:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._clock = SystemClock()
+        self._randomness = SystemRandomness()
+
+    async def run(self) -> int:
+        """Starts everything, serves, and stops everything in the order that loses nothing."""
+        listening = _listen(self._settings.host, self._settings.port)
+        try:
+            store = await open_store(self._settings.store, self._clock)
+        except BaseException:
+            listening.close()
+            raise
+        try:
+            assembly = self._assemble(store)
+            dispatcher = self._dispatcher(store)
+            deps = self._http(assembly)
+            app = create_app(deps)
+            if self._settings.restored:
+                count = await assembly.service.restore.put_in_doubt()
+                _log.warning("restored from a backup: %d intents may have been executed since, and say so", count)
+            await assembly.start()
+            await dispatcher.start()
+        except BaseException:
+            listening.close()
+            await store.close()
+            raise
+        return await self._serve(app, deps, assembly, dispatcher, listening)
+
+    async def _serve(
+        self, app: FastAPI, deps: HttpDeps, assembly: Assembly, dispatcher: Dispatcher, listening: socket.socket
+    ) -> int:
+        server = _Server(_uvicorn_config(app), deps)
+        broken: list[EnactorError] = []
+
+        def stop_on(future: asyncio.Future[None]) -> None:
+            error = None if future.cancelled() else future.exception()
+            if isinstance(error, EnactorError):
+                broken.append(error)
+            server.should_exit = True
+            deps.streams.drain()
+
+        for failed in (assembly.engine.failed, dispatcher.failed):
+            if failed is not None:
+                failed.add_done_callback(stop_on)
+        # What start-up made lives as long as the process; the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        self._announce(listening)
+        try:
+            await server.serve(sockets=[listening])
+        finally:
+            await dispatcher.drain(self._settings.drain_seconds)
+            await assembly.stop(self._settings.drain_seconds)
+        if broken:
+            print(f"enactor: {broken[0].message}", file=sys.stderr)
+            return 1
+        return 0
+
+    def _announce(self, listening: socket.socket) -> None:
+        host, port = listening.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        print(f"Enactor {__version__} listens on http://{shown}:{port}, store {without_password(self._settings.store)}")
+        if self._settings.dev:
+            print("Development tokens are accepted: enactor dev token --tenant T --role R --subject S")
+        sys.stdout.flush()
+
+    def _assemble(self, store: Store) -> Assembly:
+        settings = self._settings
+        return assemble(
+            store,
+            connectors=find_connectors(settings.connectors, store, self._clock),
+            clock=self._clock,
+            randomness=self._randomness,
+            secrets=EnvFileSecrets(settings.secrets),
+            limits=Limits(
+                max_pending_of_proposer=settings.limits.pending_per_proposer,
+                max_pending_of_tenant=settings.limits.pending_per_tenant,
+                expires_in_seconds=settings.limits.expires_in_seconds,
+                shadow=settings.shadow,
+            ),
+            pipeline=PipelineSettings(max_pause_ms=round(settings.max_pause_seconds * 1000)),
+            transforms=find_transforms(),
+            concurrency=settings.concurrency,
+        )
+
+    def _http(self, assembly: Assembly) -> HttpDeps:
+        settings = self._settings
+        dev_issuer = DevIssuer.load(settings.dev_key_file) if settings.dev else None
+        return HttpDeps(
+            service=assembly.service,
+            store=assembly.store,
+            engine=assembly.engine,
+            tools=assembly.tools,
+            authenticator=Authenticator(settings.issuers, self._clock, dev_issuer=dev_issuer),
+            clock=self._clock,
+            ids=assembly.ids,
+            randomness=self._randomness,
+            version=__version__,
+            settings=HttpSettings(
+                max_body_bytes=settings.limits.body_bytes,
+                max_body_depth=settings.limits.body_depth,
+                dev=settings.dev,
+                host=settings.host,
+            ),
+        )
+
+    def _dispatcher(self, store: Store) -> Dispatcher:
+        targets = [
+            WebhookTarget(
+                id=hashlib.sha256(f"{webhook.tenant} {webhook.url}".encode()).hexdigest()[:16],
+                tenant_id="" if webhook.tenant == EVERY_TENANT else webhook.tenant,
+                url=webhook.url,
+                secret=webhook.secret,
+                event_types=frozenset(webhook.event_types),
+            )
+            for webhook in self._settings.webhooks
+        ]
+        rules = EgressRules(development=self._settings.dev and self._settings.host in LOOPBACK)
+        sender = WebhookSender(
+            GuardedTransport(rules, self._clock),
+            self._clock,
+            read_secret=lambda target: read_reference(target.secret, os.environ, f"The secret of webhook {target.id}"),
+        )
+        return Dispatcher(store, targets, sender, clock=self._clock, randomness=self._randomness)
+
+
+class _Server(uvicorn.Server):
+    """Ends event streams as soon as it is told to stop; it waits for its requests, and they would never end."""
+
+    def __init__(self, config: uvicorn.Config, deps: HttpDeps) -> None:
+        super().__init__(config)
+        self._deps = deps
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """What uvicorn does at SIGTERM and SIGINT."""
+        super().handle_exit(sig, frame)
+        asyncio.get_running_loop().call_soon_threadsafe(self._deps.streams.drain)
+
+
+def _uvicorn_config(app: FastAPI) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=10,
+        backlog=_BACKLOG,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises `ConfigurationError` when it cannot."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigurationError(f"Port {port} is in use; stop what listens there or choose --port.") from None
+        raise ConfigurationError(f"It cannot listen on {host}:{port}: {error.strerror}.") from None
+    listening.setblocking(False)
+    return listening
