@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from enactor.domain.errors import EnactorError
 from enactor.gateway.secrets import read_reference
+from enactor.http.dev_issuer import DevIssuer
 from enactor.http.keys import fetcher, fits, new_client, usable_keys
 from enactor.settings.values import has_password
 
@@ -219,8 +220,11 @@ def _dev_key(settings: Settings) -> Iterator[Finding]:
     path = settings.dev_key_file
     if not path.exists():
         yield Finding("dev key", State.OK, f"{path} does not exist yet; serve --dev makes it")
-    elif path.stat().st_mode & 0o077:
-        yield Finding("dev key", State.PROBLEM, f"{path} may be read by others", f"chmod 600 {path}")
+        return
+    try:
+        DevIssuer.load(path)
+    except EnactorError as error:
+        yield Finding("dev key", State.PROBLEM, error.message, "as it says")
     else:
         yield Finding("dev key", State.OK, str(path))
 
