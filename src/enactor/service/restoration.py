@@ -1,8 +1,8 @@
 """After a restore from backup: whatever may have been executed since the backup was made says so.
 
-The restored store knows nothing of what happened after the backup, and the world does. Each intent that was not over is
-given a call 0 of unknown result. From there the ordinary rules hold: where the target honours our key it is called again
-under the same key, where it can be searched it is looked up first, and everywhere else a person has to resolve it.
+The restored store knows nothing of what happened after the backup, and the world does. Each intent that was not over
+is given a call 0 of unknown result. From there the ordinary rules hold: where the target honours our key it is called
+again under the same key, where it can be searched it is looked up first, and elsewhere a person has to resolve it.
 """
 
 from __future__ import annotations

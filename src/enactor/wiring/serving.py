@@ -116,16 +116,17 @@ class _Process:
             await dispatcher.drain(self._settings.drain_seconds)
             await assembly.stop(self._settings.drain_seconds)
         if broken:
-            print(f"enactor: {broken[0].message}", file=sys.stderr)
+            sys.stderr.write(f"enactor: {broken[0].message}\n")
             return 1
         return 0
 
     def _announce(self, listening: socket.socket) -> None:
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        print(f"Enactor {__version__} listens on http://{shown}:{port}, store {without_password(self._settings.store)}")
+        store = without_password(self._settings.store)
+        sys.stdout.write(f"Enactor {__version__} listens on http://{shown}:{port}, store {store}\n")
         if self._settings.dev:
-            print("Development tokens are accepted: enactor dev token --tenant T --role R --subject S")
+            sys.stdout.write("Development tokens are accepted: enactor dev token --tenant T --role R --subject S\n")
         sys.stdout.flush()
 
     def _assemble(self, store: Store) -> Assembly:
