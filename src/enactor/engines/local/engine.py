@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from enactor.domain.attempt import RunStatus
 from enactor.domain.errors import EnactorError, StoreFailed
-from enactor.engines.fair import FairQueue
+from enactor.engines.local.fair import FairQueue
 from enactor.pipeline.driver import Driven, Driver, Progress
 from enactor.pipeline.model import Earlier
 from enactor.ports.clock import Clock
