@@ -45,12 +45,16 @@ class Server:
             "ENACTOR_LIMITS__PENDING_PER_PROPOSER": "500",
         }
 
-    def start(self) -> None:
-        """Starts the server, and returns when it is ready. Raises `DemoFailed` with the end of its log."""
+    def start(self, *options: str) -> None:
+        """Starts the server, and returns when it is ready. Raises `DemoFailed` with the end of its log.
+
+        Args:
+            options: further options of `enactor serve`.
+        """
         command = [sys.executable, "-m", "enactor", "serve", "--dev", "--host", "127.0.0.1", "--port", str(self.port)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own program, with arguments of our own
-                [*command, "--store", f"sqlite:///{self.database}"],
+                [*command, "--store", f"sqlite:///{self.database}", *options],
                 env=self.environment,
                 stdout=log,
                 stderr=log,
