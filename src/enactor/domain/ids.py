@@ -8,6 +8,7 @@ from typing import Final
 
 INTENT_PREFIX: Final = "ai_"
 _INTENT_ID: Final = re.compile(r"ai_[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_NAME: Final = re.compile(r"[A-Za-z0-9.-][A-Za-z0-9_.-]{0,63}")
 
 
 def uuid7_hex(unix_ms: int, random_bytes: bytes) -> str:
@@ -25,6 +26,11 @@ def uuid7_hex(unix_ms: int, random_bytes: bytes) -> str:
 def intent_id(uuid_hex: str) -> str:
     """`ai_` and the UUID in its usual spelling."""
     return f"{INTENT_PREFIX}{uuid_hex[:8]}-{uuid_hex[8:12]}-{uuid_hex[12:16]}-{uuid_hex[16:20]}-{uuid_hex[20:]}"
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` can be the id of a tenant or an account. Those that begin with `_` are the ledger's own chains."""
+    return _NAME.fullmatch(text) is not None
 
 
 def is_intent_id(text: str) -> bool:

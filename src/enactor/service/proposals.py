@@ -25,8 +25,8 @@ from enactor.domain.errors import (
     TooManyPending,
     UnknownActionType,
 )
-from enactor.domain.ids import intent_id
-from enactor.domain.intent import ActionIntent, ExecutionPolicy, FrozenCall, IntentStatus, Target
+from enactor.domain.ids import intent_id, is_name
+from enactor.domain.intent import ActionIntent, ExecutionPolicy, FrozenCall, IntentStatus, Target, TargetSource
 from enactor.domain.kill_switch import marks
 from enactor.domain.ledger import LedgerEvent
 from enactor.domain.policy import AUTO_APPROVABLE, REQUIRED_APPROVALS, PolicyAction, PolicyMode
@@ -49,6 +49,8 @@ from enactor.service.freezing import Freezer, frozen_facts
 
 MAX_BATCH: Final = 1_000
 _MAX_TEXT: Final = 4_000
+_MAX_REFS: Final = 100
+_MAX_REF: Final = 500
 
 
 class Proposal(Struct, frozen=True, kw_only=True):
@@ -195,13 +197,12 @@ class Proposals:
         self, by: Principal, proposal: Proposal, request: tuple[str, str] | None, trace_id: str | None
     ) -> ActionIntent:
         core = self._core
+        check_form(proposal)
         if not by.reaches(proposal.account_id):
             raise Forbidden("The token does not cover this account.")
         entry = await core.action_type_for(by.tenant_id, proposal.action_type)
         if entry is None or entry.deprecated_at is not None:
             raise UnknownActionType(f"There is no action type '{proposal.action_type[:100]}' to propose.")
-        if len(proposal.rationale) > _MAX_TEXT:
-            raise InvalidInput(f"A rationale has at most {_MAX_TEXT} characters.")
         intent = self._draft(by, proposal, entry, trace_id)
         policies = await core.store.policies(by.tenant_id)
         version = core.policy.version(policies)
@@ -333,15 +334,38 @@ class Proposals:
             required_approvals=required_approvals(entry.risk_class),
             policy_version="",
             summary="",
-            target=proposal.target,
+            target=_word_of(proposal.target),
             rationale=proposal.rationale,
             evidence_refs=proposal.evidence_refs,
         )
 
 
+def check_form(proposal: Proposal) -> None:
+    """Raises `InvalidInput` for a proposal whose own members, parameters aside, cannot be meant."""
+    if not is_name(proposal.account_id):
+        raise InvalidInput("An account_id is 1 to 64 letters, digits, '.', '_' or '-', and does not begin with '_'.")
+    if len(proposal.rationale) > _MAX_TEXT:
+        raise InvalidInput(f"A rationale has at most {_MAX_TEXT} characters.")
+    if len(proposal.evidence_refs) > _MAX_REFS or any(len(ref) > _MAX_REF for ref in proposal.evidence_refs):
+        raise InvalidInput(f"There are at most {_MAX_REFS} evidence_refs of at most {_MAX_REF} characters.")
+    if proposal.expires_in_seconds is not None and proposal.expires_in_seconds < 1:
+        raise InvalidInput("expires_in_seconds is at least 1.")
+    policy = proposal.execution_policy
+    if policy is not None and (policy.retry_count < 0 or policy.timeout_seconds < 1):
+        raise InvalidInput("execution_policy has a retry_count of at least 0 and a timeout_seconds of at least 1.")
+    target = proposal.target
+    if target is not None and not (0 < len(target.entity_type) <= _MAX_REF and 0 < len(target.entity_id) <= _MAX_REF):
+        raise InvalidInput(f"A target has an entity_type and an entity_id of 1 to {_MAX_REF} characters.")
+
+
 def required_approvals(risk_class: RiskClass) -> int:
     """How many different people must approve; 0 means that any single approval is enough."""
     return REQUIRED_APPROVALS[risk_class]
+
+
+def _word_of(target: Target | None) -> Target | None:
+    """The target as the proposer's word, whatever the proposal says its source is."""
+    return None if target is None else Target(target.entity_type, target.entity_id, TargetSource.PROPOSER)
 
 
 def _refused(conflict: Conflict, intent: ActionIntent) -> Exception:
