@@ -277,6 +277,20 @@ class Store(Protocol):
         """Remembers how far a consumer has come. Never moves backwards."""
         ...
 
+    async def undelivered(
+        self, consumer: str, limit: int, after: int = 0, dead: bool = False
+    ) -> tuple[Undelivered, ...]:
+        """What a consumer has not taken, from after the position `after` on, in order: waiting, or dead letters."""
+        ...
+
+    async def keep_undelivered(self, record: Undelivered) -> None:
+        """Remembers an event that was not taken; under the same consumer and position it replaces the record."""
+        ...
+
+    async def forget_undelivered(self, consumer: str, position: int) -> None:
+        """Forgets the record, if there is one: the event was taken after all, or is not wanted any more."""
+        ...
+
     # -- operations ----------------------------------------------------------------------------------------------
 
     async def info(self) -> StoreInfo:

@@ -31,6 +31,7 @@ from enactor.ports.store import (
     Page,
     RunDue,
     StoreInfo,
+    Undelivered,
 )
 from enactor.stores.memory.records import Records
 
@@ -50,6 +51,7 @@ class MemoryStore:
         self._clock = clock
         self._records = Records()
         self._cursors: dict[str, int] = {}
+        self._undelivered: dict[tuple[str, int], Undelivered] = {}
         self._news: asyncio.Future[None] | None = None
         self._closed = False
 
@@ -317,6 +319,21 @@ class MemoryStore:
 
     async def move_delivery_cursor(self, name: str, position: int) -> None:
         self._cursors[name] = max(position, self._cursors.get(name, 0))
+
+    async def undelivered(
+        self, consumer: str, limit: int, after: int = 0, dead: bool = False
+    ) -> tuple[Undelivered, ...]:
+        return tuple(
+            record
+            for (name, position), record in sorted(self._undelivered.items())
+            if name == consumer and position > after and record.dead is dead
+        )[:limit]
+
+    async def keep_undelivered(self, record: Undelivered) -> None:
+        self._undelivered[record.consumer, record.position] = record
+
+    async def forget_undelivered(self, consumer: str, position: int) -> None:
+        self._undelivered.pop((consumer, position), None)
 
     async def info(self) -> StoreInfo:
         return StoreInfo(kind="memory", location="memory", schema_version=1, ledger_entries=len(self._records.ledger))

@@ -1,0 +1,28 @@
+"""The behavioural suite of the store port. A backend is supported when its subclass of `StoreConformance` passes.
+
+A subclass provides the fixture `open_store`: a callable that opens the backend's store, empty at first in each test,
+and the same one again after it was closed if the backend is durable. Such a backend subclasses
+`DurableStoreConformance`.
+"""
+
+from __future__ import annotations
+
+from enactor.conformance.store.atomicity import AtomicitySuite
+from enactor.conformance.store.base import OpenStore
+from enactor.conformance.store.durable import DurableSuite
+from enactor.conformance.store.intents import IntentSuite
+from enactor.conformance.store.ledger import LedgerSuite
+from enactor.conformance.store.listings import ListingSuite
+from enactor.conformance.store.permits import PermitSuite
+from enactor.conformance.store.registry import RegistrySuite
+from enactor.conformance.store.runs import RunSuite
+
+__all__ = ["DurableStoreConformance", "OpenStore", "StoreConformance"]
+
+
+class StoreConformance(AtomicitySuite, IntentSuite, LedgerSuite, ListingSuite, PermitSuite, RegistrySuite, RunSuite):
+    """Everything that every store promises."""
+
+
+class DurableStoreConformance(StoreConformance, DurableSuite):
+    """Everything that a store promises which outlives its process."""

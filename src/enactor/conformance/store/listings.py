@@ -1,0 +1,382 @@
+"""Listings of executions, the containment report's runs, what is due and what has expired; and nobody else's."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from enactor.conformance.builders import AGENT, ANA, TENANT, Builder, settled
+from enactor.conformance.clocks import ManualClock
+from enactor.conformance.store.base import (
+    StoreSuite,
+    approved,
+    calling,
+    closed,
+    creation,
+    ended,
+    running,
+    start,
+)
+from enactor.domain.attempt import RunStatus
+from enactor.domain.errors import InvalidInput, InvalidPageToken
+from enactor.domain.intent import ActionIntent, IntentStatus
+from enactor.domain.kill_switch import ContainedRun, Containment, scopes_of
+from enactor.domain.permit import CallResult, SettledBy
+from enactor.domain.time import rfc3339
+from enactor.ports.commands import (
+    AppendApproval,
+    CreateObject,
+    ReserveRequest,
+    SettlePermit,
+    UpdateAttempt,
+    UpdateIntent,
+)
+from enactor.ports.store import ExecutionFilter, ExecutionRow, RunDue, Store
+
+NOTE, TASK = "CREATE_INTERNAL_NOTE", "CREATE_INTERNAL_TASK"
+LONG_AGO = rfc3339(0)
+
+
+async def all_rows(store: Store, where: ExecutionFilter, limit: int) -> list[ExecutionRow]:
+    """Every row of a listing, page by page; each page but the last one is full."""
+    found: list[ExecutionRow] = []
+    token: str | None = None
+    while True:
+        page = await store.list_executions(TENANT, where, limit, token)
+        found += page.items
+        token = page.next_token
+        if token is None:
+            return found
+        assert len(page.items) == limit
+
+
+async def all_runs(store: Store, scope: str, since: str, limit: int = 100) -> dict[str, ContainedRun]:
+    """Every run in a scope by intent id, page by page, each once."""
+    found: list[ContainedRun] = []
+    token: str | None = None
+    while True:
+        page = await store.runs_in_scope(TENANT, scope, since, limit, token)
+        found += page.items
+        token = page.next_token
+        if token is None:
+            by_id = {run.action_intent_id: run for run in found}
+            assert len(by_id) == len(found)
+            return by_id
+
+
+class ListingSuite(StoreSuite):
+    """What listings show, and to whom."""
+
+    async def _one_of_each(self, store: Store, build: Builder) -> dict[str, ActionIntent]:
+        """An execution in each wire status, oldest first."""
+        pending = build.intent()
+        await store.commit([creation(pending)])
+        made = {"PENDING_APPROVAL": pending}
+        for status in (IntentStatus.REJECTED, IntentStatus.EXPIRED, IntentStatus.CANCELLED):
+            intent = await approved(store, build)
+            await store.commit([UpdateIntent(intent=closed(intent, status), expected_version=1)])
+            made[f"unstarted {status}"] = intent
+        made["PENDING"] = await approved(store, build)
+        made["RUNNING"] = (await running(store, build))[0]
+        for run_status in RunStatus:
+            if run_status is not RunStatus.RUNNING:
+                made[run_status.value] = (await ended(store, build, run_status))[0]
+        return made
+
+    async def test_executions_are_listed_newest_first(self, store: Store, build: Builder) -> None:
+        """Pages of any size show each execution once, with its attempt and outcome where there is one."""
+        made = await self._one_of_each(store, build)
+        ids = [intent.action_intent_id for intent in made.values()]
+        for limit in (1, 4, 11, 100):
+            rows = await all_rows(store, ExecutionFilter(), limit)
+            assert [row.intent.action_intent_id for row in rows] == ids[::-1]
+        for row in await all_rows(store, ExecutionFilter(), 100):
+            records = await store.execution(TENANT, row.intent.action_intent_id)
+            assert records is not None
+            assert (row.intent, row.attempt, row.outcome) == (records.intent, records.attempt, records.outcome)
+
+    async def test_executions_are_listed_by_status(self, store: Store, build: Builder) -> None:
+        """A wire status selects what shows it; `INTENT:` selects by the intent's own."""
+        made = await self._one_of_each(store, build)
+        by_id = {intent.action_intent_id: name for name, intent in made.items()}
+
+        async def listed(status: str) -> set[str]:
+            rows = await all_rows(store, ExecutionFilter(status=status), 2)
+            return {by_id[row.intent.action_intent_id] for row in rows}
+
+        started = {status.value for status in RunStatus}
+        for status in ("PENDING_APPROVAL", "PENDING", "RUNNING", "SUCCEEDED", "FAILED", "IN_DOUBT"):
+            assert await listed(status) == {status}
+        assert await listed("REJECTED") == {"unstarted REJECTED"}
+        for status in ("EXPIRED", "CANCELLED"):
+            assert await listed(status) == {status, f"unstarted {status}"}
+            assert await listed(f"INTENT:{status}") == {f"unstarted {status}"}
+        assert await listed("INTENT:APPROVED") == {"PENDING", *started}
+        assert await listed("INTENT:PENDING_APPROVAL") == {"PENDING_APPROVAL"}
+        assert await listed("INTENT:REJECTED") == {"unstarted REJECTED"}
+        assert await listed("NO_SUCH_STATUS") == set()
+
+    async def test_executions_are_listed_by_what_was_proposed(self, store: Store, build: Builder) -> None:
+        """Accounts, action type and proposer select, alone and together with a status."""
+        north = await approved(store, build)
+        south = await approved(store, build, account_id="south", action_type=TASK)
+        by_ana = await approved(store, build, proposed_by=ANA)
+        done = (await ended(store, build, account_id="south"))[0]
+
+        async def listed(**where: object) -> list[str]:
+            rows = await all_rows(store, ExecutionFilter(**where), 1)  # type: ignore[arg-type]
+            return [row.intent.action_intent_id for row in rows]
+
+        def ids(*intents: ActionIntent) -> list[str]:
+            return [intent.action_intent_id for intent in intents]
+
+        assert await listed(account_ids=("south",)) == ids(done, south)
+        assert await listed(account_ids=("south", "north")) == ids(done, by_ana, south, north)
+        assert await listed(account_ids=()) == []
+        assert await listed(account_ids=("elsewhere",)) == []
+        assert await listed(action_type=TASK) == ids(south)
+        assert await listed(proposed_by=str(AGENT)) == ids(done, south, north)
+        assert await listed(proposed_by=str(ANA), account_ids=("north",)) == ids(by_ana)
+        assert await listed(status="PENDING", account_ids=("south",)) == ids(south)
+        assert await listed(status="SUCCEEDED", account_ids=("south",), action_type=NOTE) == ids(done)
+        assert await listed(status="INTENT:APPROVED", account_ids=("north",), proposed_by=str(AGENT)) == ids(north)
+
+    async def test_a_listing_goes_on_where_it_was(self, store: Store, build: Builder) -> None:
+        """What is proposed between two pages neither doubles nor hides what was there."""
+        intents = [await approved(store, build) for _ in range(4)]
+        page = await store.list_executions(TENANT, ExecutionFilter(), 2, None)
+        await approved(store, build)
+        rest = await store.list_executions(TENANT, ExecutionFilter(), 10, page.next_token)
+        seen = [row.intent for row in (*page.items, *rest.items)]
+        assert seen == intents[::-1]
+
+    async def test_a_token_is_good_for_its_own_listing(self, store: Store, build: Builder) -> None:
+        """A token of another listing, tenant or filter, or a made-up one, is refused; so is a limit of 0."""
+        for _ in range(3):
+            await approved(store, build)
+            await approved(store, build, tenant_id="globex")
+        token = (await store.list_executions(TENANT, ExecutionFilter(), 1, None)).next_token
+        other_listing = (await store.runs_in_scope(TENANT, "global", LONG_AGO, 1, None)).next_token
+        theirs = (await store.list_executions("globex", ExecutionFilter(), 1, None)).next_token
+        assert token is not None
+        assert other_listing is not None
+        assert theirs is not None
+        for foreign in (other_listing, theirs, "", "x", token + "A", token[:-1], token.swapcase(), "é"):
+            with pytest.raises(InvalidPageToken):
+                await store.list_executions(TENANT, ExecutionFilter(), 1, foreign)
+        with pytest.raises(InvalidPageToken):
+            await store.list_executions(TENANT, ExecutionFilter(status="PENDING"), 1, token)
+        with pytest.raises(InvalidPageToken):
+            await store.runs_in_scope(TENANT, "tenant:acme", LONG_AGO, 1, other_listing)
+        with pytest.raises(InvalidInput):
+            await store.list_executions(TENANT, ExecutionFilter(), 0, None)
+
+    # -- containment ---------------------------------------------------------------------------------------------
+
+    async def test_a_report_says_what_is_true_of_each_run(self, store: Store, build: Builder) -> None:
+        """Open or unsettled is unknown; done is executed; what made no call, or none with an effect, is blocked."""
+        waiting = await approved(store, build)
+        unstarted = await running(store, build)
+        out, attempt, permit = await calling(store, build)
+        lost, _, lost_permit = await calling(store, build)
+        await store.commit([SettlePermit(permit=settled(lost_permit, CallResult.UNKNOWN))])
+        absent, _, absent_permit = await calling(store, build)
+        nothing = settled(absent_permit, CallResult.UNKNOWN, settled_by=SettledBy.LOOKUP_ABSENT)
+        await store.commit([SettlePermit(permit=nothing)])
+        answered, _, answered_permit = await calling(store, build)
+        await store.commit([SettlePermit(permit=settled(answered_permit))])
+        endings = {status: (await ended(store, build, status))[0] for status in RunStatus if status != "RUNNING"}
+        runs = await all_runs(store, "tenant:acme", LONG_AGO, 3)
+
+        def contained(intent: ActionIntent) -> tuple[str, str, int]:
+            run = runs.pop(intent.action_intent_id)
+            assert (run.account_id, run.action_type) == (intent.account_id, intent.action_type)
+            return run.containment.value, run.status, run.run_number
+
+        assert runs[out.action_intent_id].open_until == rfc3339(permit.call_not_after)
+        assert runs[lost.action_intent_id].open_until is None
+        assert contained(waiting) == ("blocked", "PENDING", 1)
+        assert contained(unstarted[0]) == ("blocked", "RUNNING", 1)
+        assert contained(out) == ("unknown", "RUNNING", 1)
+        assert contained(lost) == ("unknown", "RUNNING", 1)
+        assert contained(absent) == ("blocked", "RUNNING", 1)
+        assert contained(answered) == ("executed", "RUNNING", 1)
+        assert contained(endings[RunStatus.SUCCEEDED]) == ("executed", "SUCCEEDED", 1)
+        assert contained(endings[RunStatus.IN_DOUBT]) == ("unknown", "IN_DOUBT", 1)
+        for status in (RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.EXPIRED):
+            assert contained(endings[status]) == ("blocked", status.value, 1)
+        assert runs == {}
+        assert attempt.run_number == 1
+
+    async def test_a_report_covers_its_scope(self, store: Store, build: Builder) -> None:
+        """Each of the six scopes selects by what it names, and never a run of another tenant."""
+        note = await approved(store, build)
+        task = await approved(store, build, action_type=TASK)
+        crm = (await running(store, build, connector_id="salesforce"))[0]
+        done = (await ended(store, build, connector_id="salesforce", action_type=TASK))[0]
+        await approved(store, build, tenant_id="globex")
+        await ended(store, build, tenant_id="globex")
+
+        async def covered(scope: str) -> set[str]:
+            return set(await all_runs(store, scope, LONG_AGO, 1))
+
+        def ids(*intents: ActionIntent) -> set[str]:
+            return {intent.action_intent_id for intent in intents}
+
+        for all_of_it in ("global", "tenant:acme"):
+            assert await covered(all_of_it) == ids(note, task, crm, done)
+        for prefix in ("", "tenant:acme/"):
+            assert await covered(f"{prefix}connector:salesforce") == ids(crm, done)
+            assert await covered(f"{prefix}connector:internal") == ids(note, task)
+            assert await covered(f"{prefix}action-type:{TASK}") == ids(task, done)
+            assert await covered(f"{prefix}action-type:NONE") == set()
+        for foreign in ("tenant:globex", "tenant:globex/connector:internal", "nonsense"):
+            assert await covered(foreign) == set()
+        for scope in scopes_of("globex", NOTE, "internal"):
+            page = await store.runs_in_scope("globex", scope, LONG_AGO, 10, None)
+            assert not {run.action_intent_id for run in page.items} & ids(note, task, crm, done)
+            assert len(page.items) == 2
+
+    async def test_a_report_leaves_out_what_ended_before(
+        self, store: Store, build: Builder, clock: ManualClock
+    ) -> None:
+        """Runs that ended before the instant are left out; those that ended at it, or never did, are not."""
+        old = [(await ended(store, build, status))[0] for status in (RunStatus.SUCCEEDED, RunStatus.FAILED)]
+        doubt = (await ended(store, build, RunStatus.IN_DOUBT))[0]
+        waiting = await approved(store, build)
+        never = await approved(store, build)
+        await store.commit([UpdateIntent(intent=closed(never, IntentStatus.REJECTED), expected_version=1)])
+        unapproved = build.intent()
+        shadow = build.approved(shadow=True)
+        await store.commit([creation(unapproved)])
+        await store.commit([creation(shadow)])
+        clock.advance(1)
+        since = build.now()
+        new = (await ended(store, build))[0]
+        for since_then in (since, since.replace("Z", "+00:00")):
+            for limit in (1, 10):
+                found = await all_runs(store, "global", since_then, limit)
+                assert set(found) == {it.action_intent_id for it in (doubt, waiting, new)}
+        everything = set(await all_runs(store, "global", LONG_AGO))
+        assert everything == {it.action_intent_id for it in (*old, doubt, waiting, new)}
+
+    async def test_a_report_shows_the_current_run(self, store: Store, build: Builder) -> None:
+        """After a replay the run is the second one, and an effect of it counts."""
+        intent, _ = await ended(store, build, RunStatus.FAILED)
+        attempt = build.attempt(intent, run_number=2)
+        await store.commit([start(intent, attempt, now_ms=build.clock.now_ms())])
+        (run,) = (await all_runs(store, "global", LONG_AGO)).values()
+        assert (run.run_number, run.status, run.containment) == (2, "RUNNING", Containment.BLOCKED)
+
+    # -- due and expired -----------------------------------------------------------------------------------------
+
+    async def test_what_is_due_is_found_in_order(self, store: Store, build: Builder, clock: ManualClock) -> None:
+        """Approved and unstarted, running, and in doubt past its deadline: of every tenant, and nothing else."""
+        made = await self._one_of_each(store, build)
+        theirs = await approved(store, build, tenant_id="globex")
+        shadow = build.approved(shadow=True)
+        await store.commit([creation(shadow)])
+        doubtful = []
+        for deadline in (clock.now_ms(), clock.now_ms() + 1, 0):
+            intent, attempt = await ended(store, build, RunStatus.IN_DOUBT)
+            later = replace(attempt, deadline_at=deadline)
+            await store.commit([UpdateAttempt(attempt=later, expected_fence=1, expected_status=RunStatus.IN_DOUBT)])
+            doubtful.append(intent)
+        waiting_intent, waiting = await running(store, build)
+        until = replace(waiting, resume_at=clock.now_ms() + 60_000)
+        await store.commit([UpdateAttempt(attempt=until, expected_fence=1)])
+        old_doubt = await store.execution(TENANT, made["IN_DOUBT"].action_intent_id)
+        assert old_doubt is not None
+        assert old_doubt.attempt is not None
+        assert old_doubt.attempt.deadline_at > clock.now_ms()
+        expected = [
+            self._due(made["PENDING"]),
+            self._due(made["RUNNING"], RunStatus.RUNNING, deadline_at=clock.now_ms() + 120_000),
+            self._due(theirs),
+            self._due(doubtful[0], RunStatus.IN_DOUBT, deadline_at=clock.now_ms()),
+            self._due(
+                waiting_intent, RunStatus.RUNNING, resume_at=until.resume_at, deadline_at=clock.now_ms() + 120_000
+            ),
+        ]
+        for limit in (1, 2, 100):
+            found: list[RunDue] = []
+            after = ""
+            while page := await store.due(clock.now_ms(), limit, after):
+                assert len(page) <= limit
+                found += page
+                after = page[-1].action_intent_id
+            assert found == expected
+
+    @staticmethod
+    def _due(
+        intent: ActionIntent, status: RunStatus | None = None, *, resume_at: int = 0, deadline_at: int = 0
+    ) -> RunDue:
+        return RunDue(
+            action_intent_id=intent.action_intent_id,
+            tenant_id=intent.tenant_id,
+            run_number=1,
+            status=status,
+            resume_at=resume_at,
+            deadline_at=deadline_at,
+        )
+
+    async def test_what_has_expired_is_found_until_it_is_closed(
+        self, store: Store, build: Builder, clock: ManualClock
+    ) -> None:
+        """Pending or approved, never started, at or past its expiry: of every tenant, and nothing else."""
+        soon = clock.now_ms() // 1000 + 60
+        pending = build.intent(expires_at_epoch=soon)
+        await store.commit([creation(pending)])
+        waiting = await approved(store, build, expires_at_epoch=soon, tenant_id="globex")
+        await approved(store, build, expires_at_epoch=soon + 1)
+        await running(store, build, expires_at_epoch=soon)
+        await ended(store, build, expires_at_epoch=soon)
+        rejected = build.intent(expires_at_epoch=soon, status=IntentStatus.REJECTED)
+        await store.commit([creation(rejected)])
+        clock.advance(59.999)
+        assert await store.expired(soon * 1000 - 1, 10) == ()
+        assert await store.expired(soon * 1000, 10) == (pending, waiting)
+        assert await store.expired(soon * 1000, 1) == (pending,)
+        assert await store.expired(soon * 1000, 10, pending.action_intent_id) == (waiting,)
+        assert len(await store.expired(2**52, 10)) == 3
+        await store.commit([UpdateIntent(intent=closed(pending, IntentStatus.EXPIRED), expected_version=1)])
+        assert await store.expired(soon * 1000, 10) == (waiting,)
+
+    # -- tenants -------------------------------------------------------------------------------------------------
+
+    async def test_every_reader_answers_one_tenant(self, store: Store, build: Builder) -> None:
+        """For another tenant, and for none, every record is as absent as one that was never stored."""
+        intent, attempt = await ended(store, build, effect_key="refund:1")
+        made = build.object("key-1")
+        request = build.request(intent)
+        await store.commit([CreateObject(object=made), ReserveRequest(request=request)])
+        await store.commit([AppendApproval(approval=build.approval(intent))])
+        for tenant_id in ("globex", ""):
+            action_intent_id = intent.action_intent_id
+            assert await store.intent(tenant_id, action_intent_id) is None
+            assert await store.execution(tenant_id, action_intent_id) is None
+            assert await store.revisions(tenant_id, action_intent_id) == ()
+            assert await store.approvals(tenant_id, action_intent_id) == ()
+            assert await store.outcomes(tenant_id, action_intent_id) == ()
+            assert await store.request(tenant_id, request.principal, request.key) is None
+            assert await store.effect_holder(tenant_id, "refund:1") is None
+            assert (await store.list_executions(tenant_id, ExecutionFilter(), 10, None)).items == ()
+            assert (await store.runs_in_scope(tenant_id, "global", LONG_AGO, 10, None)).items == ()
+            assert await store.object(tenant_id, made.object_id) is None
+            assert await store.object_by_key(tenant_id, made.creation_key) is None
+            assert (await store.list_objects(tenant_id, "note", None, 10, None)).items == ()
+            assert await store.entries_after(0, 10, tenant_id) == ()
+        assert await store.outcomes(TENANT, intent.action_intent_id) != ()
+        assert attempt.tenant_id == TENANT
+
+    async def test_unknown_things_are_absent(self, store: Store) -> None:
+        """An id that nobody made is answered with nothing, not with an error."""
+        for unknown in ("ai_00000000-0000-7000-8000-000000000000", "", "x' OR 1=1 --", "🎉", "%"):
+            assert await store.intent(TENANT, unknown) is None
+            assert await store.execution(TENANT, unknown) is None
+            assert await store.revisions(TENANT, unknown) == ()
+            assert await store.outcomes(TENANT, unknown) == ()
+            assert await store.object(TENANT, unknown) is None
+            assert await store.effect_holder(TENANT, unknown) is None
+            assert await store.action_type(TENANT, unknown) is None
+            assert await store.policies(unknown) is None
