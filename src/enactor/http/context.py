@@ -77,8 +77,8 @@ async def session_of(request: Request) -> Session:
     return session
 
 
-async def _principal(request: Request) -> Principal:
-    return (await session_of(request)).principal
+async def _principal(session: Annotated[Session, Depends(session_of)]) -> Principal:
+    return session.principal
 
 
 def trace_id_of(request: Request) -> str:
@@ -88,6 +88,7 @@ def trace_id_of(request: Request) -> str:
 
 
 Deps = Annotated[HttpDeps, Depends(_deps)]
+Authenticated = Annotated[Session, Depends(session_of)]
 By = Annotated[Principal, Depends(_principal)]
 Limit = Annotated[int, Query(ge=1, le=100, description="Items on a page.")]
 NextToken = Annotated[

@@ -43,6 +43,7 @@ class Edge:
         self._deps = deps
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles a request, or passes on what is none."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -89,9 +90,9 @@ class _Exchange:
             self._status = self._status or 499
         except PayloadTooLarge as error:
             await problem_response(error, self._trace)(self._scope, self._receive, self.send)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was, the client gets an answer
             # The message of an exception nobody foresaw may hold anything, a secret too.
-            _log.error("request of trace %s ended by %s", self._trace, type(error).__name__)  # noqa: TRY400
+            _log.error("request of trace %s ended by %s", self._trace, type(error).__name__)
             if self._status == 0:
                 await unexpected(self._trace)(self._scope, self._receive, self.send)
         finally:
