@@ -45,7 +45,7 @@ class Freezer:
         key = (entry.tenant_id, entry.action_type, entry.registry_version)
         validator = self._validators.get(key)
         if validator is None:
-            validator = jsonschema_rs.Draft202012Validator(with_secret_references(entry.parameter_schema))
+            validator = jsonschema_rs.Draft202012Validator(with_secret_references(entry.parameter_schema), offline=True)
             self._validators[key] = validator
         canonical(parameters)
         error = next(iter(validator.iter_errors(parameters)), None)

@@ -212,6 +212,7 @@ class Registry:
         if _NAME.fullmatch(asked.action_type) is None:
             raise InvalidInput("An action type's name is upper case letters, digits and underscores, 128 at most.")
         schema = asked.parameter_schema if asked.parameter_schema is not None else definition.input_schema
+        _require_schema(schema)
         properties: dict[str, Any] = schema.get("properties", {})
         required = set(schema.get("required", []))
         mapping = asked.parameter_mapping
@@ -243,10 +244,6 @@ class Registry:
         return entry
 
     def _validate(self, entry: ActionType, properties: dict[str, Any], definition: ToolDefinition) -> None:
-        try:
-            jsonschema_rs.Draft202012Validator(entry.parameter_schema)
-        except (jsonschema_rs.ValidationError, ValueError) as error:
-            raise InvalidInput("The parameter_schema is not a valid JSON Schema (2020-12).") from error
         arguments = definition.input_schema.get("properties", {})
         for mapping in entry.parameter_mapping:
             if mapping.param not in properties:
@@ -261,6 +258,14 @@ class Registry:
             for name in template_fields(template):
                 if name not in properties:
                     raise InvalidInput(f"A template names '{name}', which the schema does not have.")
+
+
+def _require_schema(schema: dict[str, Any]) -> None:
+    try:
+        # Offline: a `$ref` elsewhere would have this server fetch whatever it names.
+        jsonschema_rs.Draft202012Validator(schema, offline=True)
+    except ValueError as error:
+        raise InvalidInput("The parameter_schema is not a valid JSON Schema (2020-12) in one piece.") from error
 
 
 _COMPENSATION_RANK: Final = {
