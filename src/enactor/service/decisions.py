@@ -73,13 +73,13 @@ class Decisions:
                 "The intent is not what this digest stands for; read it again.", current_digest=intent.approval_digest
             )
         approvals = await core.store.approvals(by.tenant_id, action_intent_id)
-        if intent.status is IntentStatus.APPROVED or _decided(approvals, by, intent):
-            missing = _missing(intent, approvals)
-            if intent.status is IntentStatus.APPROVED:
-                await self._run(intent)
-            return Decided(intent, missing)
+        if intent.status is IntentStatus.APPROVED:
+            await self._run(intent)
+            return Decided(intent, 0)
         if intent.status is not IntentStatus.PENDING_APPROVAL:
             raise IllegalTransition(f"A {intent.status} intent cannot be approved.")
+        if _decided(approvals, by, intent):
+            return Decided(intent, _missing(intent, approvals))
         if is_expired(intent, core.clock.now_ms()):
             await self._expire(intent)
             raise IllegalTransition("The intent has expired; propose it again.")
