@@ -25,7 +25,7 @@ def intent(**changes: Any) -> dict[str, Any]:
             "argument_bytes": '{"title":"Call back"}',
         },
         "target": {"entity_type": "Contact", "entity_id": "003", "source": "PROPOSER"},
-        "proposed_by": {"iss": "enactor-dev", "sub": "planner"},
+        "proposed_by": "dev:planner",
         "execution_policy": {"retry_count": 3, "timeout_seconds": 60},
         "write_semantics": {"mode": "IDEMPOTENT"},
         "compensation": {"strategy": "AUTOMATIC", "tool_name": "internal.delete_note"},

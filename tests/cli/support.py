@@ -1,7 +1,9 @@
 """A real HTTP server that answers as told, and the command run in both ways."""
 
+import errno
 import json
 import os
+import pty
 import subprocess
 import sys
 import threading
@@ -106,3 +108,38 @@ def start(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str
         check=False,
         timeout=60,
     )
+
+
+def start_on_terminal(*arguments: str, asked: str = "", typed: str = "", **variables: str) -> tuple[int, str]:
+    """Runs the command in a process of its own on a terminal; types when it has asked.
+
+    Returns:
+        The exit status, and everything that was on the screen.
+    """
+    master, slave = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "enactor", *arguments],
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "50", **variables},
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    ) as process:
+        os.close(slave)
+        shown = b""
+        try:
+            while chunk := os.read(master, 65_536):
+                shown += chunk
+                if typed and asked.encode() in shown:
+                    os.write(master, typed.encode())
+                    typed = ""
+        except OSError as error:
+            # Linux reports the end of a terminal's last process as an input/output error.
+            if error.errno != errno.EIO:
+                raise
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            os.close(master)
+        return process.wait(timeout=10), shown.decode().replace("\r\n", "\n")

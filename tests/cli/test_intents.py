@@ -15,6 +15,7 @@ def test_propose_sends_the_proposal_and_shows_the_frozen_call(api: Canned) -> No
     result = run(
         "propose", "CREATE_INTERNAL_NOTE", "--account", "acc-1", "--parameters", '{"title": "Call back"}',
         "-p", "body=text", "-p", "stars:=5", "--target", "Contact:003", "--rationale", "The customer asked.",
+        "--evidence", "mail:1",
         "--expires-in", "2h", "--retry-count", "1", "--timeout", "30s", "--idempotency-key", "k1",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
@@ -25,6 +26,7 @@ def test_propose_sends_the_proposal_and_shows_the_frozen_call(api: Canned) -> No
         "parameters": {"title": "Call back", "body": "text", "stars": 5},
         "target": {"entity_type": "Contact", "entity_id": "003"},
         "rationale": "The customer asked.",
+        "evidence_refs": ["mail:1"],
         "expires_in_seconds": 7200,
         "execution_policy": {"retry_count": 1, "timeout_seconds": 30},
     }
@@ -116,7 +118,7 @@ def test_approve_with_a_digest_sends_exactly_that(api: Canned) -> None:
     result = run("approve", INTENT_ID, "--digest", DIGEST, "--comment", "Looks right.")
     assert result.exit_code == 0, result.stderr
     assert [request.body for request in api.requests] == [{"approval_digest": DIGEST, "comment": "Looks right."}]
-    assert "Approved, and to be executed" in result.stdout
+    assert result.stdout.startswith("Approved. Follow it with:")
 
 
 @pytest.mark.parametrize(("missing", "said"), [(1, "1 more approval by"), (2, "2 more approvals by")])

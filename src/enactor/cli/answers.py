@@ -33,7 +33,7 @@ class Intent(Struct):
     revision: int = 1
     risk_class: str = ""
     required_approvals: int | None = None
-    proposed_by: Any = None
+    proposed_by: str = ""
     rationale: str = ""
     evidence_refs: list[str] = field(default_factory=list)
     target: dict[str, Any] | None = None
@@ -45,6 +45,7 @@ class Intent(Struct):
     effect_key: str | None = None
     decided_reason: str = ""
     shadow: bool = False
+    approvals: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Execution(Struct):
@@ -120,13 +121,6 @@ def understood(answer: object, kind: type[Answer]) -> Answer:
 def items(answer: object) -> list[Any]:
     """The items of a listing, paged or not."""
     return answer if isinstance(answer, list) else understood(answer, Page).items
-
-
-def person(who: object) -> str:
-    """A principal as one word."""
-    if isinstance(who, dict):
-        return f"{who.get('iss', '')}#{who.get('sub', '')}"
-    return "" if who is None else str(who)
 
 
 def reference(ref: dict[str, Any]) -> str:

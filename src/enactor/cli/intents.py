@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from enactor.cli.answers import Intent, person, understood
+from enactor.cli.answers import Intent, understood
 from enactor.cli.client import Api, segment
 from enactor.cli.failures import Failure
 from enactor.cli.options import AsJson, IntentId, duration, json_object, named_parameters, wrong_usage
@@ -31,6 +31,9 @@ def propose(
         str | None, typer.Option("--target", metavar="TYPE:ID", help="The entity it is about, in the proposer's word.")
     ] = None,
     rationale: Annotated[str | None, typer.Option("--rationale", help="Why; approvers see it quoted.")] = None,
+    evidence: Annotated[
+        list[str] | None, typer.Option("--evidence", metavar="REF", help="What it rests on. Repeatable.")
+    ] = None,
     expires_in: Annotated[
         str | None, typer.Option("--expires-in", metavar="DURATION", help="How long it lives: 90, 15m, 24h, 7d.")
     ] = None,
@@ -58,6 +61,8 @@ def propose(
         body["target"] = {"entity_type": entity_type, "entity_id": entity_id}
     if rationale is not None:
         body["rationale"] = rationale
+    if evidence:
+        body["evidence_refs"] = evidence
     if (seconds := duration(expires_in, "--expires-in")) is not None:
         body["expires_in_seconds"] = seconds
     policy = {"retry_count": retry_count, "timeout_seconds": duration(timeout, "--timeout")}
@@ -82,8 +87,9 @@ def show(intent: Intent) -> None:
             ("action type", intent.action_type),
             ("target", _target(intent.target)),
             ("risk", intent.risk_class),
-            ("approvals", intent.required_approvals),
-            ("proposed by", person(intent.proposed_by)),
+            ("approvals needed", intent.required_approvals),
+            ("decided so far", [_decision(approval) for approval in intent.approvals]),
+            ("proposed by", intent.proposed_by),
             ("revision", intent.revision if intent.revision > 1 else None),
             ("shadow", "evaluated and recorded, never executed" if intent.shadow else None),
             ("effect key", intent.effect_key),
@@ -132,7 +138,7 @@ def approve(
     if missing:
         say(f"Approved; {missing} more approval{'s' if missing > 1 else ''} by somebody else needed.")
     else:
-        say(f"Approved, and to be executed. Follow it with: enactor status {action_intent_id} --watch")
+        say(f"Approved. Follow it with: enactor status {action_intent_id} --watch")
 
 
 def reject(
@@ -168,6 +174,10 @@ def _arguments(argument_bytes: str) -> str:
         return quoted_json(json.loads(argument_bytes))
     except ValueError:
         return lines(argument_bytes)
+
+
+def _decision(approval: dict[str, Any]) -> str:
+    return f"{approval.get('decision')} by {approval.get('decided_by')} (revision {approval.get('revision')})"
 
 
 def _target(target: dict[str, Any] | None) -> str | None:
