@@ -150,6 +150,8 @@ class Inspection:
         page_token: str | None = None,
     ) -> Page[ExecutionView]:
         """Executions, newest first, those not started included. Raises `InvalidInput`, `InvalidPageToken`."""
+        if status is not None and status not in EXECUTION_STATUSES:
+            raise InvalidInput(f"A status is one of {', '.join(EXECUTION_STATUSES)}.")
         rows = await self._rows(by, account_id, status, action_type, limit, page_token)
         return Page(tuple(execution_view(row.intent, row.attempt, row.outcome) for row in rows.items), rows.next_token)
 
@@ -180,8 +182,6 @@ class Inspection:
         page_token: str | None,
     ) -> Page[ExecutionRow]:
         by.require(Permission.READ, Permission.READ_OWN)
-        if status is not None and not status.startswith("INTENT:") and status not in EXECUTION_STATUSES:
-            raise InvalidInput(f"A status is one of {', '.join(EXECUTION_STATUSES)}.")
         where = ExecutionFilter(
             account_ids=self.accounts(by, account_id),
             status=status,
