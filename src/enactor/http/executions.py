@@ -28,12 +28,19 @@ _LIST: Final = described({200: Answer(description="Executions, newest first.", k
 _ONE: Final = described({200: Answer(description="The execution.", kind=ExecutionView)}, (*READING, 404))
 
 Status = Annotated[
-    str | None,
-    Query(
-        max_length=32,
-        description="One of PENDING_APPROVAL, REJECTED, PENDING, RUNNING, SUCCEEDED, FAILED, "
-        "CANCELLED, EXPIRED, IN_DOUBT.",
-    ),
+    Literal[
+        "PENDING_APPROVAL",
+        "REJECTED",
+        "PENDING",
+        "RUNNING",
+        "SUCCEEDED",
+        "FAILED",
+        "CANCELLED",
+        "EXPIRED",
+        "IN_DOUBT",
+    ]
+    | None,
+    Query(description="Only of this status."),
 ]
 
 

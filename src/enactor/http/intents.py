@@ -134,7 +134,7 @@ async def propose_batch(request: Request) -> Response:
 async def list_intents(
     deps: Deps,
     by: By,
-    status: str | None = None,
+    status: IntentStatus | None = None,
     account_id: AccountId = None,
     action_type: ActionTypeName = None,
     limit: Limit = DEFAULT_LIMIT,
@@ -142,7 +142,12 @@ async def list_intents(
 ) -> Response:
     """Intents that the token reaches, newest first; a proposer's own only. `status` is an intent's."""
     page = await deps.service.inspection.intents(
-        by, account_id=account_id, status=status, action_type=action_type, limit=limit, page_token=next_token
+        by,
+        account_id=account_id,
+        status=status.value if status else None,
+        action_type=action_type,
+        limit=limit,
+        page_token=next_token,
     )
     return answer(IntentPage(items=tuple(intent_view(item, by) for item in page.items), next_token=page.next_token))
 

@@ -107,8 +107,9 @@ def problem_members(error: EnactorError, trace_id: str) -> dict[str, Any]:
         retryable=error.retryable,
         trace_id=trace_id,
     )
-    more = {name: value for name, value in error.details.items() if value is not None}
-    return {**more, **msgspec.structs.asdict(problem)}
+    members = msgspec.structs.asdict(problem)
+    more = {name: value for name, value in error.details.items() if value is not None and name not in members}
+    return {**members, **more}
 
 
 def problem_response(error: EnactorError, trace_id: str) -> Response:
