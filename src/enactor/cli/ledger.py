@@ -42,13 +42,15 @@ def export(
                 count += chunk.count(b"\n")
                 progress(max(count, 0))
     # The header and the footer are lines, and no entries.
-    note(f"Exported {max(count - 1, 0)} entries{'' if output == '-' else f' to {output}'}.")
+    entries = max(count - 1, 0)
+    to = "" if output == "-" else f" to {output}"
+    note(f"Exported {entries} entr{'y' if entries == 1 else 'ies'}{to}.")
 
 
 @commands.command("verify")
 def verify(
     bundle: Annotated[
-        str | None, typer.Argument(metavar="[BUNDLE]", help="An exported bundle, - for standard input; else the store.")
+        str | None, typer.Argument(metavar="BUNDLE", help="An exported bundle, - for standard input; else the store.")
     ] = None,
     key: Annotated[
         str | None, typer.Option("--key", metavar="FILE", help="The public key of a signed checkpoint in the bundle.")
