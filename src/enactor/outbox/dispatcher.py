@@ -7,6 +7,7 @@ commit itself.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine, Iterable
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from enactor.ports.store import Store
 
 _PAGE: Final = 512
 _LISTEN_SECONDS: Final = 30.0
+_log = logging.getLogger("enactor.outbox")
 _DEFAULT_POLICY: Final = DeliveryPolicy()
 
 
@@ -115,8 +117,9 @@ class Dispatcher:
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled() or task.exception() is None or self.failed is None or self.failed.done():
+        error = None if task.cancelled() else task.exception()
+        if error is None:
             return
-        error = task.exception()
-        if error is not None:
+        _log.error("delivery to webhooks stopped: %s", type(error).__name__)
+        if self.failed is not None and not self.failed.done():
             self.failed.set_exception(error)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
-import hashlib
 import logging
 import os
 import socket
@@ -18,14 +17,15 @@ from fastapi import FastAPI
 
 from enactor import __version__
 from enactor.domain.errors import ConfigurationError, EnactorError
-from enactor.gateway.egress import EgressRules, GuardedTransport
+from enactor.gateway.egress import EgressRefused, EgressRules, GuardedTransport
 from enactor.gateway.secrets import EnvFileSecrets, read_reference
 from enactor.http.app import create_app
 from enactor.http.auth import Authenticator
 from enactor.http.context import HttpDeps, HttpSettings
 from enactor.http.dev_issuer import DevIssuer
 from enactor.outbox.dispatcher import Dispatcher
-from enactor.outbox.webhooks import WebhookSender, WebhookTarget
+from enactor.outbox.metrics import OutboxCollector
+from enactor.outbox.webhooks import WebhookSender, WebhookTarget, webhook_id
 from enactor.pipeline.model import Settings as PipelineSettings
 from enactor.ports.store import Store
 from enactor.service import Limits
@@ -78,6 +78,7 @@ class _Process:
             assembly = self._assemble(store)
             dispatcher = self._dispatcher(store)
             deps = self._http(assembly)
+            deps.metrics.registry.register(OutboxCollector(dispatcher.stats))
             app = create_app(deps)
             if self._settings.restored:
                 count = await assembly.service.restore.put_in_doubt()
@@ -172,7 +173,7 @@ class _Process:
     def _dispatcher(self, store: Store) -> Dispatcher:
         targets = [
             WebhookTarget(
-                id=hashlib.sha256(f"{webhook.tenant} {webhook.url}".encode()).hexdigest()[:16],
+                id=webhook_id(webhook.tenant, webhook.url),
                 tenant_id="" if webhook.tenant == EVERY_TENANT else webhook.tenant,
                 url=webhook.url,
                 secret=webhook.secret,
@@ -181,6 +182,11 @@ class _Process:
             for webhook in self._settings.webhooks
         ]
         rules = EgressRules(development=self._settings.dev and self._settings.host in LOOPBACK)
+        for target in targets:
+            try:
+                rules.check_url(target.url)
+            except EgressRefused as error:
+                raise ConfigurationError(f"webhooks: {error.message}") from None
         sender = WebhookSender(
             GuardedTransport(rules, self._clock),
             self._clock,
