@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any, Final
 
@@ -85,7 +86,8 @@ class Operations(KillSwitches):
             if records is None or lock is None or lock.status is not RunStatus.IN_DOUBT:
                 status = lock.status.value if lock else intent.status.value
                 raise IllegalTransition(f"Only a run in doubt can be resolved; this one is {status}.")
-            answer = await core.ask(by, core.question(PolicyAction.RESOLVE, by, intent, {}))
+            arguments = msgspec.json.decode(intent.tool_call.argument_bytes)
+            answer = await core.ask(by, core.question(PolicyAction.RESOLVE, by, intent, arguments))
             approval = Approval(
                 action_intent_id=action_intent_id,
                 revision=intent.revision,
@@ -235,7 +237,7 @@ class Operations(KillSwitches):
     async def set_policies(self, by: Principal, text: str, mode: PolicyMode) -> PolicySet:
         """Replaces the tenant's policies. Raises `InvalidPolicy`; then the old ones stay in force."""
         by.require(Permission.POLICY)
-        self._core.policy.check(text)
+        await asyncio.to_thread(self._core.policy.check, text)
 
         async def attempt() -> PolicySet:
             core = self._core
