@@ -93,19 +93,8 @@ def test_the_version_is_the_packages() -> None:
 
 def test_client_commands_start_without_the_server() -> None:
     """Showing help loads no web framework, HTTP client, database, policy engine or drawing library."""
-    heavy = [
-        "fastapi",
-        "starlette",
-        "uvicorn",
-        "httpx",
-        "pydantic",
-        "sqlite3",
-        "cedarpy",
-        "rich",
-        "asyncio",
-        "joserfc",
-        "cryptography",
-    ]
+    servers = ["fastapi", "starlette", "uvicorn", "asyncio", "sqlite3", "cedarpy", "joserfc", "cryptography"]
+    heavy = [*servers, "httpx", "pydantic", "rich"]
     program = (
         "import sys; from enactor.cli.app import application; application(); "
         f"print(*sorted(set({heavy!r}) & sys.modules.keys()))"
