@@ -140,7 +140,7 @@ class Voice:
     """Prints the demonstration so that a person enjoys reading it."""
 
     def __init__(self) -> None:
-        self.console = Console(highlight=False, soft_wrap=False)
+        self.console = Console(highlight=False, soft_wrap=True)
         self._act = 0
 
     def act(self, title: str) -> None:

@@ -7,9 +7,11 @@ import errno
 import gc
 import logging
 import os
+import signal
 import socket
 import sys
-from types import FrameType
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import uvicorn
@@ -23,6 +25,7 @@ from enactor.http.app import create_app
 from enactor.http.auth import Authenticator
 from enactor.http.context import HttpDeps, HttpSettings
 from enactor.http.dev_issuer import DevIssuer
+from enactor.http.streams import Streams
 from enactor.outbox.dispatcher import Dispatcher
 from enactor.outbox.metrics import OutboxCollector
 from enactor.outbox.webhooks import WebhookSender, WebhookTarget, webhook_id
@@ -94,15 +97,17 @@ class _Process:
     async def _serve(
         self, app: FastAPI, deps: HttpDeps, assembly: Assembly, dispatcher: Dispatcher, listening: socket.socket
     ) -> int:
-        server = _Server(_uvicorn_config(app), deps)
+        server = _Server(_uvicorn_config(app))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, server.tell_to_stop, deps.streams)
         broken: list[EnactorError] = []
 
         def stop_on(future: asyncio.Future[None]) -> None:
             error = None if future.cancelled() else future.exception()
             if isinstance(error, EnactorError):
                 broken.append(error)
-            server.should_exit = True
-            deps.streams.drain()
+            server.tell_to_stop(deps.streams)
 
         for failed in (assembly.engine.failed, dispatcher.failed):
             if failed is not None:
@@ -196,16 +201,18 @@ class _Process:
 
 
 class _Server(uvicorn.Server):
-    """Ends event streams as soon as it is told to stop; it waits for its requests, and they would never end."""
+    """Leaves signals to the process, which has more to stop than the HTTP face."""
 
-    def __init__(self, config: uvicorn.Config, deps: HttpDeps) -> None:
-        super().__init__(config)
-        self._deps = deps
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Uvicorn's own would raise each signal again after serving, and end the process before it has drained."""
+        yield
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """What uvicorn does at SIGTERM and SIGINT."""
-        super().handle_exit(sig, frame)
-        asyncio.get_running_loop().call_soon_threadsafe(self._deps.streams.drain)
+    def tell_to_stop(self, streams: Streams) -> None:
+        """Stops taking requests and ends event streams, which would never end by themselves; at once if told twice."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        streams.drain()
 
 
 def _uvicorn_config(app: FastAPI) -> uvicorn.Config:
