@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -22,9 +23,13 @@ _BURST: Final = 200
 _KILL_AFTER: Final = 60
 
 
-def run(folder: Path = Path(".demo")) -> int:
-    """Runs the demonstration in `folder`. Returns the exit status: 0 if all held, else 1."""
-    voice = Voice()
+def run(folder: Path = Path(".demo"), console: Console | None = None) -> int:
+    """Runs the demonstration in `folder`. Returns the exit status: 0 if all held, else 1.
+
+    Args:
+        console: where it is told; standard output without one.
+    """
+    voice = Voice(console)
     begun = time.perf_counter()
     voice.console.print(
         Panel.fit(

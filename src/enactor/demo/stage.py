@@ -139,8 +139,8 @@ class Caller:
 class Voice:
     """Prints the demonstration so that a person enjoys reading it."""
 
-    def __init__(self) -> None:
-        self.console = Console(highlight=False, soft_wrap=True)
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False, soft_wrap=True)
         self._act = 0
 
     def act(self, title: str) -> None:
