@@ -208,7 +208,7 @@ class _Demonstration:
     def crash(self) -> None:
         """SIGKILL in the middle of 200 executions."""
         self.voice.act(f"{_BURST} more are proposed. In the middle of their execution the server is killed (SIGKILL).")
-        batch = [
+        batch: list[dict[str, Any]] = [
             {
                 "action_type": "CREATE_INTERNAL_NOTE",
                 "account_id": _ACCOUNT,
