@@ -67,15 +67,10 @@ class _Demonstration:
             "olga": ("olga", ("operator",), False),
             "audrey": ("audrey", ("auditor",), False),
         }
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            tokens = dict(
-                zip(
-                    who,
-                    pool.map(lambda p: server.token(p[0], *p[1], agent=p[2]), who.values()),
-                    strict=True,
-                )
-            )
-        callers = {name: Caller(server, who[name][0], token) for name, token in tokens.items()}
+        callers = {
+            name: Caller(server, subject, server.token(subject, *roles, agent=agent))
+            for name, (subject, roles, agent) in who.items()
+        }
         self.planner, self.bob, self.ana = callers["planner"], callers["both"], callers["ana"]
         self.olga, self.audrey = callers["olga"], callers["audrey"]
 
