@@ -37,6 +37,7 @@ class Server:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
+        self._clients: list[httpx.Client] = []
         self._log = folder / "server.log"
         self._key_file = (folder / "dev-issuer.json").resolve()
 
@@ -84,8 +85,8 @@ class Server:
         return self._process.pid
 
     def kill(self) -> None:
-        """SIGKILL: nothing of the server gets a chance to tidy up."""
-        if self._process is not None:
+        """SIGKILL: nothing of the server gets a chance to tidy up. Killing what is dead changes nothing."""
+        if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
 
@@ -95,6 +96,18 @@ class Server:
             return -1
         self._process.terminate()
         return self._process.wait(timeout=_START_SECONDS)
+
+    def close(self) -> None:
+        """Ends the server if it runs, and every connection to it."""
+        self.kill()
+        for client in self._clients:
+            client.close()
+
+    def client(self, token: str) -> httpx.Client:
+        """A client that sends a token; closed with the server."""
+        made = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        self._clients.append(made)
+        return made
 
     def last_words(self) -> str:
         """The last lines of the server's log."""
@@ -112,9 +125,7 @@ class Caller:
 
     def __init__(self, server: Server, name: str, token: str) -> None:
         self.name = name
-        headers = {"Authorization": f"Bearer {token}"}
-        self.client = httpx.Client(base_url=server.url, headers=headers, timeout=30)
-        self.headers = headers
+        self.client = server.client(token)
 
     def ask(self, method: str, path: str, expect: int, **options: Any) -> Any:
         """Calls the API. Raises `DemoFailed` unless the status is `expect`."""
@@ -181,4 +192,4 @@ def stage(folder: Path) -> Iterator[Server]:
     try:
         yield server
     finally:
-        server.kill()
+        server.close()
