@@ -1,4 +1,4 @@
-"""What `enactor doctor` looks at. Nothing is changed by looking, and no secret's value is shown."""
+"""What `enactor doctor` looks at. No secret's value is shown; a store of an older version is brought up to date."""
 
 from __future__ import annotations
 

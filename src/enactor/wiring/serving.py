@@ -18,7 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from enactor import __version__
-from enactor.domain.errors import ConfigurationError, EnactorError
+from enactor.domain.errors import ConfigurationError, EnactorError, StoreFailed
 from enactor.gateway.egress import EgressRefused, EgressRules, GuardedTransport
 from enactor.gateway.secrets import EnvFileSecrets, read_reference
 from enactor.http.app import create_app
@@ -72,8 +72,9 @@ class _Process:
     async def run(self) -> int:
         """Starts everything, serves, and stops everything in the order that loses nothing."""
         listening = _listen(self._settings.host, self._settings.port)
+        gave_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
-            store = await open_store(self._settings.store, self._clock)
+            store = await open_store(self._settings.store, self._clock, lambda: gave_up.set_result(None))
         except BaseException:
             listening.close()
             raise
@@ -92,10 +93,16 @@ class _Process:
             listening.close()
             await store.close()
             raise
-        return await self._serve(app, deps, assembly, dispatcher, listening)
+        return await self._serve(app, deps, assembly, dispatcher, listening, gave_up)
 
     async def _serve(
-        self, app: FastAPI, deps: HttpDeps, assembly: Assembly, dispatcher: Dispatcher, listening: socket.socket
+        self,
+        app: FastAPI,
+        deps: HttpDeps,
+        assembly: Assembly,
+        dispatcher: Dispatcher,
+        listening: socket.socket,
+        gave_up: asyncio.Future[None],
     ) -> int:
         server = _Server(_uvicorn_config(app))
         loop = asyncio.get_running_loop()
@@ -109,7 +116,8 @@ class _Process:
                 broken.append(error)
             server.tell_to_stop(deps.streams)
 
-        for failed in (assembly.engine.failed, dispatcher.failed):
+        # The store may give up over a request, while engine and outbox have nothing to do.
+        for failed in (assembly.engine.failed, dispatcher.failed, gave_up):
             if failed is not None:
                 failed.add_done_callback(stop_on)
         # What start-up made lives as long as the process; the collector need not look at it again.
@@ -120,6 +128,8 @@ class _Process:
             await server.serve(sockets=[listening])
         finally:
             await dispatcher.drain(self._settings.drain_seconds)
+            if gave_up.done() and not broken:
+                broken.append(await _why(assembly.store))
             await assembly.stop(self._settings.drain_seconds)
         if broken:
             sys.stderr.write(f"enactor: {broken[0].message}\n")
@@ -198,6 +208,15 @@ class _Process:
             read_secret=lambda target: read_reference(target.secret, os.environ, f"The secret of webhook {target.id}"),
         )
         return Dispatcher(store, targets, sender, clock=self._clock, randomness=self._randomness)
+
+
+async def _why(store: Store) -> EnactorError:
+    """What a store that gave up answers to every commit."""
+    try:
+        await store.commit([])
+    except StoreFailed as error:
+        return error
+    return StoreFailed("The store gave up. Start again; what was acknowledged is kept.")
 
 
 class _Server(uvicorn.Server):
