@@ -112,8 +112,8 @@ class _Process:
 
         def stop_on(future: asyncio.Future[None]) -> None:
             error = None if future.cancelled() else future.exception()
-            if isinstance(error, EnactorError):
-                broken.append(error)
+            if error is not None:
+                broken.append(error if isinstance(error, EnactorError) else Unavailable("A part of the server failed."))
             server.tell_to_stop(deps.streams)
 
         # The store may give up over a request, while engine and outbox have nothing to do.
