@@ -92,7 +92,7 @@ def _call(
 ) -> Turn:
     if repeat.proves_absence:
         run, absent = _proven_absent(permits, run)
-        commands = (*commands, *absent)
+        permits, commands = of_purpose(run.permits, plan.purpose), (*commands, *absent)
     lock = run.lock
     if lock.status is not RunStatus.RUNNING:
         return _no_more_calls(run, reads, ctx, repeat.reason, commands)
