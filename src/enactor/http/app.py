@@ -19,6 +19,7 @@ from enactor.http import (
     health,
     intents,
     ledger,
+    proposing,
     registry,
     switches,
 )
@@ -34,7 +35,7 @@ _DESCRIPTION: Final = (
     "Enactor stands between an agent's proposal and its effect: what is approved is executed exactly once, exactly as "
     "approved. Every error is a problem document (RFC 9457) with a stable `type` and `error_code`."
 )
-_ROUTERS: Final = (intents, executions, events, switches, registry, administration, ledger, health, docs)
+_ROUTERS: Final = (proposing, intents, executions, events, switches, registry, administration, ledger, health, docs)
 
 
 def create_app(deps: HttpDeps) -> FastAPI:
