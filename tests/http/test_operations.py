@@ -12,6 +12,12 @@ from tests.http.world import ACCOUNT, NOTE, World, problem, proposal
 PLATFORM = {"tenant": ""}
 
 
+@pytest.fixture(params=["memory", "sqlite"])
+def store_kind(request: pytest.FixtureRequest) -> str:
+    """Everything here holds over each store."""
+    return str(request.param)
+
+
 async def test_a_kill_switch_stops_and_reports(world: World) -> None:
     """Turning a switch answers with its report; what is approved afterwards is blocked and listed as such."""
     olga = world.caller("olga", "operator")
