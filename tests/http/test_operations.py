@@ -123,6 +123,7 @@ async def test_budgets(world: World) -> None:
     assert view["error_code"] == "BUDGET_EXCEEDED"
     replay = await ada.post(f"/v1/executions/{intent['action_intent_id']}/replay", {"replay_reason": "funds arrived"})
     assert problem(replay, 409, "BUDGET_EXCEEDED")["error_class"] == "RATE_LIMIT"
+    assert "retry-after" not in replay.headers
 
 
 async def test_policies(world: World) -> None:
