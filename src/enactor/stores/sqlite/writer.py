@@ -1,7 +1,8 @@
-"""The writer: a thread that makes one physical commit of whatever commits wait for it.
+"""The writer: makes one physical commit of whatever commits wait for it, on a thread of its own.
 
 The event loop hands over what it collected in one of its turns, and is woken once for each batch. A batch's commits
-become durable together; a conflict of one leaves no trace in it.
+become durable together; a conflict of one leaves no trace in it. A commit that comes alone, to a disk that is quick, is
+made on the event loop itself: handing it over and back would take longer than the commit does.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import asyncio
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from enactor.domain.errors import StoreFailed
@@ -21,6 +24,11 @@ from enactor.stores.sqlite.errors import failure
 from enactor.stores.sqlite.news import News
 
 _LARGEST_BATCH: Final = 1_024
+_EARLY: Final = 32
+"""So many commits are handed over at once, so that the thread begins while the loop still collects."""
+
+_QUICK_SECONDS: Final = 0.002
+"""A physical commit that takes longer than this never holds up the event loop."""
 
 
 class _Waiting:
@@ -59,6 +67,8 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._collected: list[_Waiting] = []
         self._batches: queue.SimpleQueue[list[_Waiting]] = queue.SimpleQueue()
+        self._under_way = 0
+        self._took = 0.0
         self._broken: StoreFailed | None = None
         self.failure: StoreFailed | None = None
         self._thread = threading.Thread(target=self._run, name="enactor-sqlite-writer", daemon=True)
@@ -78,12 +88,21 @@ class Writer:
         if not self._collected:
             self._loop.call_soon(self._hand_over)
         self._collected.append(waiting)
+        if len(self._collected) >= _EARLY:
+            self._hand_over()
         await waiting.done
 
     def _hand_over(self) -> None:
-        if self._collected:
-            self._batches.put(self._collected)
-            self._collected = []
+        batch, self._collected = self._collected, []
+        if len(batch) == 1 and not self._under_way and self._took < _QUICK_SECONDS:
+            self._work(batch)()
+        elif batch:
+            self._under_way += 1
+            self._batches.put(batch)
+
+    def _back(self, handed_over: int, tell: Callable[[], None]) -> None:
+        self._under_way -= handed_over
+        tell()
 
     def _deliver(self, batch: list[_Waiting], news: News) -> None:
         self._publish(news)
@@ -112,26 +131,26 @@ class Writer:
         if self.failure is None:
             self.failure = StoreFailed("The store is closed.")
 
-    # -- on the writer's thread ----------------------------------------------------------------------------------
+    # -- on the writer's thread, or on the event loop while the thread has nothing to do ---------------------------
 
     def _run(self) -> None:
         more = True
         while more:
-            batch = self._batches.get()
+            batch, handed_over = self._batches.get(), 1
             more = bool(batch)
             # Whatever was handed over while the last batch was being written shares the next one.
             while more and len(batch) < _LARGEST_BATCH and not self._batches.empty():
                 following = self._batches.get()
                 more = bool(following)
-                batch = batch + following
+                batch, handed_over = batch + following, handed_over + more
             if batch:
-                self._work(batch)
+                self._tell(self._back, handed_over, self._work(batch))
         self._connection.close()
 
-    def _work(self, batch: list[_Waiting]) -> None:
+    def _work(self, batch: list[_Waiting]) -> Callable[[], None]:
+        """Does a batch. Returns what has to be called on the event loop to tell of it."""
         if self._broken is not None:
-            self._tell(self._fail, batch, self._broken)
-            return
+            return partial(self._fail, batch, self._broken)
         try:
             for waiting in batch:
                 try:
@@ -145,13 +164,14 @@ class Writer:
             # After an error in the middle of a batch or of a commit, memory, file and log may differ, and what a
             # failed fsync has lost cannot be asked for (PostgreSQL's "fsyncgate"). Only opening it again tells.
             self._broken = failure(self._path, error)
-            self._tell(self._fail, batch, self._broken)
-            return
-        self._tell(self._deliver, batch, self._book.take_news())
+            return partial(self._fail, batch, self._broken)
+        return partial(self._deliver, batch, self._book.take_news())
 
     def _commit(self) -> None:
         """The physical commit: the one place where anything becomes durable."""
+        began = time.perf_counter()
         self._connection.execute("COMMIT")
+        self._took = (self._took + time.perf_counter() - began) / 2
 
     def _tell(self, callback: Callable[..., None], *args: Any) -> None:
         try:
