@@ -15,7 +15,7 @@ from enactor.domain.approval import Approval, ApprovalSource, Decision
 from enactor.domain.attempt import RunStatus
 from enactor.domain.budget import Budget
 from enactor.domain.canonical import digest
-from enactor.domain.errors import IllegalTransition, InvalidInput
+from enactor.domain.errors import EffectKeyTaken, IllegalTransition, InvalidInput
 from enactor.domain.intent import ActionIntent, IntentStatus, is_expired
 from enactor.domain.kill_switch import marks, scopes_of
 from enactor.domain.ledger import LedgerEvent
@@ -28,6 +28,7 @@ from enactor.pipeline.resolve import resolved
 from enactor.pipeline.start import effect_idempotency_key, new_attempt
 from enactor.ports.commands import (
     AppendApproval,
+    Conflict,
     ConflictKind,
     SetBudget,
     SetPolicies,
@@ -208,7 +209,17 @@ class Operations(KillSwitches):
             await self._submit(by.tenant_id, action_intent_id, fresh.run_number)
             return fresh.run_number
 
-        return await racing(attempt, {ConflictKind.STARTED_BY_OTHER_OWNER, ConflictKind.STARTED_BY_SAME_OWNER})
+        try:
+            return await racing(attempt, {ConflictKind.STARTED_BY_OTHER_OWNER, ConflictKind.STARTED_BY_SAME_OWNER})
+        except Conflict as conflict:
+            if conflict.kind is ConflictKind.EFFECT_KEY_TAKEN:
+                raise EffectKeyTaken(
+                    f"Intent {conflict.current} is about to do, or did, the same thing.",
+                    action_intent_id=conflict.current,
+                ) from conflict
+            if conflict.kind is ConflictKind.BUDGET_EXCEEDED:
+                raise IllegalTransition("A budget has no room for another execution in this window.") from conflict
+            raise IllegalTransition("The approval is no longer in force; propose the action again.") from conflict
 
     # -- budgets and policies ------------------------------------------------------------------------------------
 
