@@ -8,7 +8,7 @@ from enactor.conformance.clocks import ManualClock
 from enactor.conformance.target import Act
 from enactor.conformance.world import AGENT, ANA, BEA, TENANT, World, open_world
 from enactor.domain.attempt import RunStatus
-from enactor.domain.errors import Forbidden, IllegalTransition, IntentNotFound, InvalidInput
+from enactor.domain.errors import EffectKeyTaken, Forbidden, IllegalTransition, IntentNotFound, InvalidInput
 from enactor.domain.intent import ActionIntent
 from enactor.domain.ledger import LedgerEvent
 from enactor.domain.outcome import ObjectRef
@@ -216,9 +216,9 @@ async def test_a_replay_takes_the_effect_key_again(world: World) -> None:
     first = await world.approved("keyed", parameters={"item": "tea"})
     await world.run(first)
     second = await world.approved("keyed", parameters={"item": "tea"})
-    with pytest.raises(Conflict) as refused:
+    with pytest.raises(EffectKeyTaken) as refused:
         await world.service.operations.replay(ANA, first.action_intent_id, "again")
-    assert refused.value.current == second.action_intent_id
+    assert refused.value.details == {"action_intent_id": second.action_intent_id}
 
 
 async def test_a_replay_of_a_cancelled_run(world: World) -> None:
