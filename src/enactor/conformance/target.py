@@ -75,10 +75,11 @@ class Sent(Struct, frozen=True):
 
 
 class Hold:
-    """A pause. `reached` is set when the call is there; `release` lets it go on."""
+    """A pause. `reached` is set when the call is there, `stands` while it is; `release` lets it go on."""
 
     def __init__(self) -> None:
         self.reached = asyncio.Event()
+        self.stands = False
         self._go = asyncio.Event()
 
     def release(self) -> None:
@@ -88,7 +89,11 @@ class Hold:
     async def wait(self) -> None:
         """Pauses until released."""
         self.reached.set()
-        await self._go.wait()
+        self.stands = True
+        try:
+            await self._go.wait()
+        finally:
+            self.stands = False
 
 
 class Order(BaseModel):
