@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -74,6 +74,9 @@ class Settings(SettingsModel):
     )
     connectors: tuple[str, ...] = Field(
         default=("internal",), description="Connectors that are on, by their names in the group `enactor.connectors`."
+    )
+    connector_settings: dict[str, dict[str, Any]] = Field(
+        default={}, description="Per connector, by the name that turns it on, the settings that it takes itself."
     )
     webhooks: tuple[WebhookSettings, ...] = Field(default=(), description="Receivers of events.")
     secrets: dict[str, dict[str, SecretReference]] = Field(
