@@ -69,9 +69,13 @@ class HttpServer:
     async def __aexit__(self, *_: object) -> None:
         if self._server is not None:
             self._server.close()
-            for writer in list(self._open):
-                writer.transport.abort()
+            self.reset()
             await self._server.wait_closed()
+
+    def reset(self) -> None:
+        """Resets every connection."""
+        for writer in list(self._open):
+            writer.transport.abort()
 
     @property
     def url(self) -> str:

@@ -82,6 +82,10 @@ class SalesforceServer:
         """Lets a request go wrong: the next that changes records, or the next whose path or query contains `on`."""
         self.faults.append((fault, on))
 
+    def hang_up(self) -> None:
+        """Resets every connection, as a load balancer that restarts does."""
+        self.http.reset()
+
     def expire_sessions(self) -> None:
         """Makes every access token given so far worthless."""
         self.sessions.clear()

@@ -128,10 +128,11 @@ async def _create(site: Site, object_type: str, fields: dict[str, Any], call: To
     answer = await site.organization.write("POST", f"sobjects/{object_type}", body, call)
     if answer.status == 201:
         identity = _created(answer, object_type)
-        record = await site.read_back(object_type, identity, (key_field, *VERSION_FIELDS[object_type]), call)
-        if record is None:
+        fields_read = (key_field, *VERSION_FIELDS[object_type])
+        readable, record = await site.read_back(object_type, identity, fields_read, call)
+        if not readable:
             return ToolResult(refs=(site.ref(object_type, identity, None),))
-        if record.get(key_field) != call.idempotency_key:
+        if record is None or record.get(key_field) != call.idempotency_key:
             raise Unclear("Salesforce named a record that does not carry our key")
         return ToolResult(refs=(_ref(site, object_type, record),))
     if answer.status == 400 and _duplicates_key(answer, key_field):

@@ -48,15 +48,17 @@ class Site:
         except TimeoutError:
             raise NotSent("READ_TIMEOUT", "Salesforce was too slow to be read before the write.") from None
 
-    async def read_back(self, object_type: str, identity: str, fields: Sequence[str], call: ToolCall) -> Record | None:
-        """What was just written, as it is now, or None when it cannot be read in the time that is left."""
+    async def read_back(
+        self, object_type: str, identity: str, fields: Sequence[str], call: ToolCall
+    ) -> tuple[bool, Record | None]:
+        """What was just written, as it is now: whether it could be read in the time that is left, and the record."""
         passed = (self._clock.elapsed_ms() - self._since) / 1000
         left = (call.timeout_seconds - passed) / 2
         try:
             async with asyncio.timeout(max(0.0, min(left, call.timeout_seconds * _AFTER))):
-                return await self.organization.record(object_type, identity, fields)
+                return True, await self.organization.record(object_type, identity, fields)
         except (Refused, EnactorError, TimeoutError):
-            return None
+            return False, None
 
     def belongs(self, object_type: str, record: Record) -> bool:
         """Whether a record is one of the Account's."""

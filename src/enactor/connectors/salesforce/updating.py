@@ -106,7 +106,7 @@ async def _write(site: Site, args: UpdateField, identity: str, call: ToolCall) -
     answer = await site.organization.write("PATCH", path, {args.field: args.value}, call)
     if answer.status != 204:
         raise site.organization.refusal(answer)
-    written = await site.read_back(args.object_type, identity, (args.field,), call)
+    _, written = await site.read_back(args.object_type, identity, (args.field,), call)
     version = None
     if written is not None and same(written.get(args.field), args.value):
         version = version_of(written, (args.field,))
