@@ -50,7 +50,9 @@ def _secret_string(name: str, what: str) -> str:
         connect_timeout=_CONNECT_SECONDS, read_timeout=_READ_SECONDS, retries={"mode": "standard", "max_attempts": 2}
     )
     try:
-        answer: dict[str, Any] = boto3.client("secretsmanager", config=config).get_secret_value(SecretId=name)
+        # A session of its own, because boto3's default one must not be used from several threads.
+        client = boto3.session.Session().client("secretsmanager", config=config)
+        answer: dict[str, Any] = client.get_secret_value(SecretId=name)
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", "an error"))[:100]
         raise ConfigurationError(f"{what}: AWS Secrets Manager answers {code} for {name}.") from None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,11 +14,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from enactor.connectors.http_call import Answer, Unclear
-from enactor.connectors.salesforce import SalesforceConnector
+from enactor.connectors.salesforce import SalesforceConnector, SalesforceSettings
 from enactor.connectors.salesforce.records import record_id, same, version_of
 from enactor.connectors.salesforce.replies import EFFECT_FREE, refusal
 from enactor.connectors.sdk import Refused
 from enactor.domain.errors import ConfigurationError
+from enactor.settings import Settings
 from enactor.wiring.assembly import find_connectors
 from tests.connectors.salesforce.rig import Rig
 
@@ -73,6 +77,17 @@ async def test_the_configuration_version_covers_endpoint_and_credential_referenc
     assert len(versions) == 6
 
 
+def test_the_documented_settings_are_settings() -> None:
+    """The example in the documentation is accepted as it stands, by the server and by the connector."""
+    page = (Path(__file__).resolve().parents[3] / "docs" / "connectors-salesforce.md").read_text()
+    (block,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    settings = Settings.model_validate(tomllib.loads(block))
+    (organization,) = SalesforceSettings.of(settings.connector_settings["salesforce"]).organizations
+    assert settings.connectors == ("internal", "salesforce")
+    assert (organization.tenant, organization.accounts) == ("acme", {"north": "001D000000IqhSLIAZ"})
+    assert organization.hosts == {"acme.my.salesforce.com"}
+
+
 async def test_a_server_finds_it_by_name(rig: Rig) -> None:
     """The entry point `salesforce` is configured from the settings' own table."""
     (found,) = find_connectors(["salesforce"], rig.store, rig.clock, {"salesforce": rig.settings()}, development=True)
@@ -121,7 +136,7 @@ async def test_the_doctor_sees_what_keeps_tools_from_working(rig: Rig) -> None:
         "is no external id",
         "fewer than 64",
         "cannot be set",
-        "may not delete a Opportunity",
+        "may not delete records of Opportunity",
         "API requests are left",
         f"there is no Account {rig.south}",
     ):

@@ -69,10 +69,10 @@ def _described(organization: Organization, object_type: str, described: Mapping[
     name = organization.settings.instance_url
     missing = [verb for member, verb in _NEEDED.items() if described.get(member) is not True]
     if missing:
-        text = f"{name}: the integration user may not {', '.join(missing)} a {object_type}"
+        text = f"{name}: the integration user may not {', '.join(missing)} records of {object_type}"
         yield Check(False, text, "grant it in the user's permission set")
     else:
-        yield Check(True, f"{name}: may create, change, delete and search a {object_type}")
+        yield Check(True, f"{name}: may create, change, delete and search records of {object_type}")
     key_field = organization.key_field(object_type)
     fields = described.get("fields")
     listed = fields if isinstance(fields, list) else []
