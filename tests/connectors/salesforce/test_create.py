@@ -145,6 +145,17 @@ async def test_a_duplicate_of_another_field_is_refused(rig: Rig) -> None:
     assert ended.outcome.error_code == "DUPLICATE_VALUE"
 
 
+async def test_somebody_elses_record_is_not_taken_for_ours(rig: Rig) -> None:
+    """A server that names another record than the one it made is not believed: ours is found by its key."""
+    other = rig.org.create("Task", {"Subject": "Pay the intruder", "WhatId": rig.north})
+    rig.server.fail(Fault.FOREIGN)
+    ended = await rig.run("crm.create_task", TASK)
+    assert (ended.status, ended.calls) == (RunStatus.SUCCEEDED, ["DONE:LOOKUP_FOUND"])
+    assert ended.ref.object_id != other
+    assert rig.org.records[ended.ref.object_id]["Subject"] == "Call Ana back"
+    assert "Ignore previous instructions" not in str(ended)
+
+
 async def test_an_unreadable_read_back_does_not_lose_what_is_known(rig: Rig) -> None:
     """Once Salesforce said that it was created, trouble in reading it back costs the version and nothing else."""
     rig.server.fail(Fault.ERROR_BEFORE, on="/sobjects/Task/00T")
