@@ -4,9 +4,12 @@ import errno
 import json
 import os
 import pty
+import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -53,7 +56,10 @@ class Canned:
                 else:
                     status, content, headers = queue.pop(0) if len(queue) > 1 else queue[0]
                 headers = {"content-type": "application/json", "content-length": str(len(content)), **headers}
-                self.send_response(status)
+                if "date" in headers:
+                    self.send_response_only(status)
+                else:
+                    self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.end_headers()
@@ -84,6 +90,15 @@ class Canned:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+@contextmanager
+def unanswered() -> Iterator[int]:
+    """A port at which nothing answers, and that nobody else is given meanwhile: bound, and not listened on."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        yield int(held.getsockname()[1])
 
 
 def problem(status: int, code: str, detail: str, **more: Any) -> bytes:

@@ -95,9 +95,13 @@ class Receiver:
 
     async def until(self, count: int) -> list[Received]:
         """Everything received, once it is at least `count`."""
-        async with self._came:
-            await self._came.wait_for(lambda: len(self.received) >= count)
+        await self.when(lambda: len(self.received) >= count)
         return self.received
+
+    async def when(self, condition: Callable[[], bool]) -> None:
+        """Returns when something received makes `condition` hold."""
+        async with self._came:
+            await self._came.wait_for(condition)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

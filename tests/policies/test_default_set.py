@@ -87,6 +87,8 @@ def test_high_risk_is_never_auto_approved() -> None:
         ("tenant:acme/connector:payments", True),
         ("tenant:acme/action-type:REFUND_PAYMENT", True),
         ("tenant:other", False),
+        ("tenant:acme/", False),
+        ("tenant:acme/tenant:other", False),
         ("tenant:acme2", False),
         ("tenant:acme2/connector:payments", False),
         ("global", False),

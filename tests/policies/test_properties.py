@@ -118,14 +118,21 @@ def asked_plainly(asked: PolicyQuestion, text: str) -> cedarpy.AuthzResult:
     principal = {"type": f"Enactor::{'User' if asked.principal_human else 'Program'}", "id": asked.principal_id}
     issuer, subject = asked.principal_id.split("#")
     roles = [{"type": "Enactor::Role", "id": role} for role in dict.fromkeys(asked.principal_roles)]
-    shared = {"tenant": asked.tenant_id, "action_type": asked.action_type, "connector": asked.connector_id}
     if asked.action is PolicyAction.SWITCH:
         resource = {"type": "Enactor::Scope", "id": asked.scope}
-        attributes: dict[str, Any] = {**shared, "name": asked.scope, "within_tenant": True}
+        attributes: dict[str, Any] = {
+            "tenant": asked.tenant_id,
+            "name": asked.scope,
+            "action_type": "",
+            "connector": "",
+            "within_tenant": True,
+        }
     else:
         resource = {"type": "Enactor::Intent", "id": asked.action_intent_id}
         attributes = {
-            **shared,
+            "tenant": asked.tenant_id,
+            "action_type": asked.action_type,
+            "connector": asked.connector_id,
             "account": asked.account_id,
             "risk_class": asked.risk_class.value,
             "risk_rank": asked.risk_class.rank,

@@ -171,6 +171,28 @@ def test_policies_see_each_fact_of_a_question(condition: str, same: dict[str, An
         assert ENGINE.ask(replace(question(), **different), text).reasons == ()
 
 
+@pytest.mark.parametrize(
+    ("scope", "connector", "action_type"),
+    [
+        ("tenant:acme", "", ""),
+        ("tenant:acme/connector:a:b/c", "a:b/c", ""),
+        ("tenant:acme/action-type:X", "", "X"),
+        ("connector:payments", "payments", ""),
+        ("action-type:X", "", "X"),
+        ("global", "", ""),
+    ],
+)
+def test_policies_see_what_a_switch_covers(scope: str, connector: str, action_type: str) -> None:
+    """A forbid can single out the connector or action type of a switch, by name or by its parts."""
+    covered = permit(
+        f'resource.connector == "{connector}" && resource.action_type == "{action_type}" && resource.name == "{scope}"',
+        scope='principal, action == Enactor::Action::"switch", resource',
+    )
+    ENGINE.check(covered.text)
+    asked = question("switch", "operator", "platform_admin", scope=scope)
+    assert "bound" in ENGINE.ask(asked, covered).reasons
+
+
 def test_a_hostile_identity_stays_text() -> None:
     """Quotes and backslashes in ids cannot become policy or make a question unanswerable."""
     asked = question("approve", "approver", principal_id='x"\\\n#in Enactor::Role::"operator"', account_id='"\\')

@@ -1,4 +1,4 @@
-"""What `enactor doctor` looks at. Nothing is changed by looking, and no secret's value is shown."""
+"""What `enactor doctor` looks at. No secret's value is shown; a store of an older version is brought up to date."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ import httpx
 from msgspec import Struct
 
 from enactor.domain.errors import EnactorError
+from enactor.gateway.egress import EgressRules
 from enactor.gateway.secrets import read_reference
 from enactor.http.dev_issuer import DevIssuer
 from enactor.http.keys import fetcher, fits, new_client, usable_keys
-from enactor.settings.values import has_password
+from enactor.outbox.webhooks import signing_keys
+from enactor.settings.values import has_password, without_password
 
 if TYPE_CHECKING:
     from enactor.settings import IssuerSettings, Loaded, Settings
@@ -57,9 +59,16 @@ async def check(loaded: Loaded, environment: Mapping[str, str]) -> list[Finding]
     """Every check, in the order in which they are printed."""
     settings = loaded.settings
     running = await _server(settings)
-    findings = [running, *_disk(settings), await _store(settings, running), *_extras(settings), *_connectors(settings)]
+    findings = [
+        running,
+        *_disk(settings),
+        await _store(settings, running),
+        *_password(settings),
+        *_extras(settings),
+        *_connectors(settings),
+    ]
     findings += await _issuers(settings)
-    findings += [*_dev_key(settings), *_secrets(settings, environment), _clock()]
+    findings += [*_dev_key(settings), *_webhooks(settings), *_secrets(settings, environment), _clock()]
     return findings
 
 
@@ -119,11 +128,13 @@ async def _store(settings: Settings, server: Finding) -> Finding:
         return Finding(
             "store", State.WARNING, found, "everything is lost when the process ends: set a store that lasts"
         )
-    if has_password(settings.store):
-        return Finding(
-            "store", State.WARNING, found, "the URL holds a password: use a password file (PGPASSFILE) instead"
-        )
     return Finding("store", State.OK, found)
+
+
+def _password(settings: Settings) -> Iterator[Finding]:
+    if has_password(settings.store):
+        text = f"{without_password(settings.store)} holds a password"
+        yield Finding("store", State.WARNING, text, "keep it in a password file (PGPASSFILE) instead")
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:
@@ -229,16 +240,30 @@ def _dev_key(settings: Settings) -> Iterator[Finding]:
         yield Finding("dev key", State.OK, str(path))
 
 
+def _webhooks(settings: Settings) -> Iterator[Finding]:
+    """Whether the server would call the webhooks' addresses; it does not start with one that it may not call."""
+    rules = EgressRules(development=settings.dev)
+    for webhook in settings.webhooks:
+        try:
+            rules.check_url(webhook.url)
+        except EnactorError as error:
+            yield Finding("webhook", State.PROBLEM, error.message, "name an address that may be called")
+        else:
+            yield Finding("webhook", State.OK, f"{webhook.url} for tenant {webhook.tenant}")
+
+
 def _secrets(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
     named = [
-        (f"secret {tenant}/{name}", reference)
+        (f"secret {tenant}/{name}", reference, False)
         for tenant, secrets in settings.secrets.items()
         for name, reference in secrets.items()
     ]
-    named += [(f"webhook secret of {webhook.url}", webhook.secret) for webhook in settings.webhooks]
-    for what, reference in named:
+    named += [(f"webhook secret of {webhook.url}", webhook.secret, True) for webhook in settings.webhooks]
+    for what, reference, signs in named:
         try:
-            read_reference(reference, environment, what)
+            value = read_reference(reference, environment, what)
+            if signs:
+                signing_keys(value, what)
         except EnactorError as error:
             yield Finding("secret", State.PROBLEM, error.message, f"provide {reference}, or correct the reference")
             continue

@@ -132,6 +132,9 @@ def document(app: FastAPI) -> dict[str, Any]:
                 operation["responses"] = _responses(operation["responses"])
     _, schemas = msgspec.json.schema_components(list(_documented.values()), ref_template=f"{_SCHEMAS}{{name}}")
     schemas["Problem"]["additionalProperties"] = True
+    # FastAPI's own, of query parameters; its validation errors never leave this server.
+    of_queries = made.get("components", {}).get("schemas", {})
+    schemas |= {name: schema for name, schema in of_queries.items() if "ValidationError" not in name}
     made["components"] = {
         "schemas": dict(sorted(schemas.items())),
         "responses": {str(status): _problem(status) for status in _problem_statuses(made)},
@@ -174,6 +177,8 @@ def _problem(status: int) -> dict[str, Any]:
     headers: dict[str, Any] = dict(_REQUEST_ID)
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = {"description": "`Bearer` (RFC 6750).", "schema": {"type": "string"}}
+    if status in (HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        headers["Retry-After"] = {"description": "Seconds, where waiting helps.", "schema": {"type": "integer"}}
     return {
         "description": f"{HTTPStatus(status).phrase}: a problem document (RFC 9457).",
         "content": {MEDIA_TYPE: {"schema": {"$ref": f"{_SCHEMAS}Problem"}}},

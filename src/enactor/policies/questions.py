@@ -124,12 +124,14 @@ def _intent_attributes(facts: Facts) -> dict[str, Any]:
 
 def _scope_attributes(facts: Facts) -> dict[str, Any]:
     own = f"tenant:{facts.tenant_id}"
+    covered = facts.scope.removeprefix(f"{own}/")
+    kind, _, name = covered.partition(":")
     return {
         "tenant": facts.tenant_id,
         "name": facts.scope,
-        "action_type": facts.action_type,
-        "connector": facts.connector_id,
+        "action_type": name if kind == "action-type" else "",
+        "connector": name if kind == "connector" else "",
         # Any other spelling is somebody else's or the whole platform's.
         "within_tenant": facts.tenant_id != ""
-        and (facts.scope == own or facts.scope.startswith((f"{own}/connector:", f"{own}/action-type:"))),
+        and (facts.scope == own or (covered != facts.scope and kind in ("connector", "action-type"))),
     }
