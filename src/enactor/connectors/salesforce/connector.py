@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
 from typing import ClassVar, Final
+
+import httpx
 
 from enactor.connectors.context import Check, ConnectorContext
 from enactor.connectors.salesforce import creating, doctoring, updating
@@ -54,8 +57,10 @@ class SalesforceConnector(Connector):
         self._clock = context.clock
         self._organizations: dict[tuple[str, str], Organization] = {}
         self._all: list[Organization] = []
+        # Reading the trusted certificates is slow, and they are the same for every organization.
+        trusted = httpx.create_ssl_context()
         for one in settings.organizations:
-            organization = _organization(one, context)
+            organization = _organization(one, context, trusted)
             self._all.append(organization)
             for account in one.accounts:
                 self._organizations[(one.tenant, account)] = organization
@@ -164,8 +169,9 @@ class SalesforceConnector(Connector):
         return Site(organization, organization.settings.accounts[call.account_id], self._clock)
 
 
-def _organization(settings: OrganizationSettings, context: ConnectorContext) -> Organization:
-    transport = GuardedTransport(EgressRules(hosts=settings.hosts, development=context.development), context.clock)
+def _organization(settings: OrganizationSettings, context: ConnectorContext, trusted: ssl.SSLContext) -> Organization:
+    rules = EgressRules(hosts=settings.hosts, development=context.development)
+    transport = GuardedTransport(rules, context.clock, ssl_context=trusted)
     what = f"Salesforce of tenant {settings.tenant}"
     tokens = TokenSource(settings.oauth, context.read_secret, transport, context.clock, what)
     return Organization(settings, tokens, transport, context.clock)
