@@ -39,7 +39,9 @@ class WebhookSettings(SettingsModel):
     """One receiver of events, signed per Standard Webhooks."""
 
     url: str = Field(description="Where events are posted, an https URL.")
-    secret: SecretReference = Field(description="Where the signing secret (`whsec_…`) is: env:NAME or file:/path.")
+    secret: SecretReference = Field(
+        description="Where the signing secret (`whsec_…`) is: env:NAME, file:/path or aws-sm:name#key."
+    )
     tenant: str = Field(min_length=1, description='The tenant whose events it gets; "*" for every tenant\'s.')
     event_types: tuple[LedgerEvent, ...] = Field(
         default=(), description="Which events, for example `ACTION_EXECUTED`; empty means all."
