@@ -27,6 +27,10 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
 
+    def certificate(self) -> bytes:
+        """The authority's own certificate, PEM, for clients that are told by file whom to trust."""
+        return self._certificate.public_bytes(serialization.Encoding.PEM)
+
     def client_context(self) -> ssl.SSLContext:
         """A context that trusts this authority alone."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

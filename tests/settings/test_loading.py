@@ -149,8 +149,8 @@ def test_every_problem_is_listed_and_the_first_stands_in_the_message(tmp_path: P
         ({"ENACTOR_ENGINE": "temporal"}, "engine (ENACTOR_ENGINE)"),
         ({"ENACTOR_DEV": "true", "ENACTOR_HOST": "192.0.2.1"}, "dev works on loopback only"),
         ({"ENACTOR_WORKERS": "2"}, "sqlite takes one process"),
-        ({"ENACTOR_SECRETS": '{"acme": {"crm": "hunter2"}}'}, "env:NAME or file:/absolute/path"),
-        ({"ENACTOR_SECRETS": '{"acme": {"crm": "file:relative"}}'}, "env:NAME or file:/absolute/path"),
+        ({"ENACTOR_SECRETS": '{"acme": {"crm": "hunter2"}}'}, "env:NAME, file:/absolute/path or aws-sm:name#key"),
+        ({"ENACTOR_SECRETS": '{"acme": {"crm": "file:relative"}}'}, "env:NAME, file:/absolute/path or aws-sm:name#key"),
         ({"ENACTOR_WEBHOOKS": '[{"url": "http://h.example", "secret": "env:A", "tenant": "t"}]'}, "https://"),
         (
             {"ENACTOR_WEBHOOKS": '[{"url": "https://h", "secret": "env:A", "tenant": "t", "event_types": ["NOPE"]}]'},

@@ -15,12 +15,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, Final, TypeVar, get_type_hints, overload
 
 from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, create_model
 
+from enactor.connectors.context import Check, ConnectorContext
 from enactor.domain.action_type import (
     Compensation,
     CompensationStrategy,
@@ -44,6 +45,7 @@ class ToolCall(Struct, frozen=True, kw_only=True):
         idempotency_key: pass it to the target where the target honours one; it is the same in every repetition.
         timeout_seconds: how long the caller waits for the answer.
         ensure_timely: call it immediately before a request leaves; it raises `NotSent` when it is too late to send.
+        expected_version: the version tag of the preview that was approved; None when none was.
     """
 
     tenant_id: str
@@ -55,6 +57,7 @@ class ToolCall(Struct, frozen=True, kw_only=True):
     trace_id: str
     timeout_seconds: float
     ensure_timely: Callable[[], None]
+    expected_version: str | None = None
 
 
 class ToolResult(Struct, frozen=True, kw_only=True):
@@ -83,6 +86,20 @@ class CannotTell(Struct, frozen=True, kw_only=True):
 
 
 LookUpAnswer = Found | Absent | CannotTell
+
+
+class PreviewResult(Struct, frozen=True, kw_only=True):
+    """What a call would change, read from the target without changing anything.
+
+    Attributes:
+        before: by name, the values that would change, as they are; JSON values.
+        after: the same names, as they would be.
+        version_tag: changes whenever the object does; a call gets the approved one as `ToolCall.expected_version`.
+    """
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+    version_tag: str
 
 
 class Refused(Exception):
@@ -130,11 +147,16 @@ class NotSent(Refused):
 
 
 class UndoArguments(BaseModel):
-    """The arguments of a tool that undoes another: what it made, and the key it was made with."""
+    """The arguments of a tool that undoes another: what it made, and the key it was made with.
+
+    For tools that change what was there before: the arguments they were called with, and their preview's `before`.
+    """
 
     model_config = ConfigDict(extra="forbid")
     original_key: str
     refs: list[dict[str, Any]]
+    original_arguments: dict[str, Any] = {}
+    before: dict[str, Any] = {}
 
 
 class ToolSpec(Struct, frozen=True, kw_only=True):
@@ -144,6 +166,7 @@ class ToolSpec(Struct, frozen=True, kw_only=True):
     risk: RiskClass
     undo: str | None
     lookup: str | None
+    preview: str | None
     manual_undo: str
     action_type: str | None
     version: str
@@ -186,6 +209,19 @@ class Connector:
         if method is None:
             raise ConfigurationError(f"The connector '{self.name}' has no method '{name}'.")
         return method  # type: ignore[no-any-return]
+
+    @classmethod
+    def configured(cls, context: ConnectorContext) -> Connector:
+        """The connector as a server's settings want it. Without an own version of this it takes no settings.
+
+        Raises:
+            ConfigurationError: the settings are wrong; the message names them and never a secret.
+        """
+        return cls()
+
+    async def doctor(self) -> Sequence[Check]:
+        """Looks at the target, changing nothing, and says what would keep the tools from working."""
+        return ()
 
     async def close(self) -> None:
         """Lets go of connections."""
@@ -240,6 +276,7 @@ def tool(
     risk: RiskClass = RiskClass.MEDIUM,
     undo: str | None = None,
     lookup: str | None = None,
+    preview: str | None = None,
     manual_undo: str = "",
     action_type: str | None = None,
     version: str = "1",
@@ -260,6 +297,7 @@ def tool(
     risk: RiskClass = RiskClass.MEDIUM,
     undo: str | None = None,
     lookup: str | None = None,
+    preview: str | None = None,
     manual_undo: str = "",
     action_type: str | None = None,
     version: str = "1",
@@ -278,6 +316,8 @@ def tool(
         undo: the connector's tool (its method name) that takes the effect back; it takes `UndoArguments`.
         lookup: the connector's method that searches the target by our key:
             `async def find(self, args, call) -> Found | Absent | CannotTell`.
+        preview: the connector's method that reads what would change:
+            `async def preview(self, args, call) -> PreviewResult`. It raises as tools do, and writes nothing.
         manual_undo: without `undo`: what a person must do to take it back; empty means that it cannot be.
         action_type: the name of its registry entry; `{connector}.{method}` in upper case without it.
         version: of the argument schema; change it when the meaning of arguments changes.
@@ -299,6 +339,7 @@ def tool(
             risk=risk,
             undo=undo,
             lookup=lookup,
+            preview=preview,
             manual_undo=manual_undo,
             action_type=action_type,
             version=version,

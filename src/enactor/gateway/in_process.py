@@ -98,7 +98,7 @@ class InProcessToolPlane:
         if bound is None:
             return _not_sent("TOOL_NOT_FOUND", f"The tool {request.tool_name} is not available.", retryable=False)
         try:
-            arguments = self._arguments(bound, request)
+            arguments = await self._arguments(bound, request)
         except (ConfigurationError, ValidationError) as error:
             message = (
                 error.message if isinstance(error, ConfigurationError) else "The arguments no longer fit the tool."
@@ -146,7 +146,7 @@ class InProcessToolPlane:
         if bound is None or bound.look_up is None:
             return LookUpResult(found=None, message="The tool cannot be looked up.")
         try:
-            arguments = self._arguments(bound, request)
+            arguments = await self._arguments(bound, request)
             async with asyncio.timeout(request.timeout_seconds):
                 answer = await bound.look_up(arguments, _tool_call(request, lambda: True))
         except Exception as error:  # noqa: BLE001 - a look-up that fails in any way cannot tell
@@ -163,9 +163,13 @@ class InProcessToolPlane:
         for connector in self._connectors:
             await connector.close()
 
-    def _arguments(self, bound: _Bound, request: CallRequest) -> BaseModel:
+    async def _arguments(self, bound: _Bound, request: CallRequest) -> BaseModel:
         if "$secret" not in request.argument_bytes:
             return bound.spec.arguments.model_validate_json(request.argument_bytes)
+        # In a thread, because a secret may be in a file or at a secrets service.
+        return await asyncio.to_thread(self._with_secrets, bound, request)
+
+    def _with_secrets(self, bound: _Bound, request: CallRequest) -> BaseModel:
         arguments = {
             name: self._secrets.read(request.tenant_id, value["$secret"]) if is_secret_reference(value) else value
             for name, value in msgspec.json.decode(request.argument_bytes).items()
@@ -237,6 +241,7 @@ def _tool_call(request: CallRequest, check: Callable[[], bool]) -> ToolCall:
         trace_id=request.trace_id,
         timeout_seconds=request.timeout_seconds,
         ensure_timely=ensure_timely,
+        expected_version=request.expected_version,
     )
 
 

@@ -1,4 +1,4 @@
-"""Secrets from the environment and from files, by the references of the settings."""
+"""Secrets from the environment, from files and from AWS Secrets Manager, by the references of the settings."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final
 
 from enactor.domain.errors import ConfigurationError
 from enactor.domain.text import visible
+from enactor.gateway.aws_secrets import read_aws_secret
 
 _LONGEST: Final = 64 * 1024
 
@@ -17,7 +18,7 @@ def read_reference(reference: str, environment: Mapping[str, str], what: str) ->
     """The secret that a reference points at, without a file's last line feed.
 
     Args:
-        reference: `env:NAME` or `file:/absolute/path`.
+        reference: `env:NAME`, `file:/absolute/path` or `aws-sm:name#key`. The last one blocks while AWS answers.
         what: how a message names the secret.
 
     Raises:
@@ -29,8 +30,10 @@ def read_reference(reference: str, environment: Mapping[str, str], what: str) ->
         if not value:
             raise ConfigurationError(f"{what}: the variable {place} is not set.")
         return value
+    if kind == "aws-sm":
+        return read_aws_secret(place, what)
     if kind != "file":
-        raise ConfigurationError(f"{what}: a secret is named by env:NAME or file:/absolute/path.")
+        raise ConfigurationError(f"{what}: a secret is named by env:NAME, file:/absolute/path or aws-sm:name#key.")
     try:
         with Path(place).open("rb") as file:
             content = file.read(_LONGEST + 1)

@@ -106,4 +106,5 @@ def request_for(plan: Plan, run: Run, reads: Reads, call_no: int, send_not_after
         timeout_seconds=intent.execution_policy.timeout_seconds,
         original=plan.original,
         original_key=plan.original_key,
+        expected_version=intent.preview.version_tag if intent.preview and plan.purpose is Purpose.EFFECT else None,
     )

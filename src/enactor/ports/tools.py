@@ -52,6 +52,8 @@ class CallRequest(Struct, frozen=True, kw_only=True):
         timeout_seconds: how long to wait for the reply once it is sent.
         original: for a compensation, the refs of the effect to undo.
         original_key: for a compensation, the key of the effect to undo.
+        expected_version: the version tag of the approved preview, for the tool to hold against the target's; None
+            when there is none.
     """
 
     tenant_id: str
@@ -69,6 +71,7 @@ class CallRequest(Struct, frozen=True, kw_only=True):
     timeout_seconds: float
     original: tuple[ObjectRef, ...] = ()
     original_key: str = ""
+    expected_version: str | None = None
 
 
 class Reply(Struct, frozen=True, kw_only=True):

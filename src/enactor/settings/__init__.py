@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enactor.settings.issuers import ClaimNames, IssuerSettings
 from enactor.settings.loading import Loaded, load
+from enactor.settings.oauth import OAuthSettings
 from enactor.settings.schema import EVERY_TENANT, LOOPBACK, LimitSettings, Settings, WebhookSettings
 from enactor.settings.values import SecretReference, StoreAddress, store_address, without_password
 
@@ -14,6 +15,7 @@ __all__ = [
     "IssuerSettings",
     "LimitSettings",
     "Loaded",
+    "OAuthSettings",
     "SecretReference",
     "Settings",
     "StoreAddress",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -39,7 +39,9 @@ class WebhookSettings(SettingsModel):
     """One receiver of events, signed per Standard Webhooks."""
 
     url: str = Field(description="Where events are posted, an https URL.")
-    secret: SecretReference = Field(description="Where the signing secret (`whsec_…`) is: env:NAME or file:/path.")
+    secret: SecretReference = Field(
+        description="Where the signing secret (`whsec_…`) is: env:NAME, file:/path or aws-sm:name#key."
+    )
     tenant: str = Field(min_length=1, description='The tenant whose events it gets; "*" for every tenant\'s.')
     event_types: tuple[LedgerEvent, ...] = Field(
         default=(), description="Which events, for example `ACTION_EXECUTED`; empty means all."
@@ -74,6 +76,9 @@ class Settings(SettingsModel):
     )
     connectors: tuple[str, ...] = Field(
         default=("internal",), description="Connectors that are on, by their names in the group `enactor.connectors`."
+    )
+    connector_settings: dict[str, dict[str, Any]] = Field(
+        default={}, description="Per connector, by the name that turns it on, the settings that it takes itself."
     )
     webhooks: tuple[WebhookSettings, ...] = Field(default=(), description="Receivers of events.")
     secrets: dict[str, dict[str, SecretReference]] = Field(

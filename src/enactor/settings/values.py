@@ -13,17 +13,21 @@ from pydantic import AfterValidator
 from enactor.domain.errors import ConfigurationError
 
 _ENVIRONMENT: Final = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
+_AWS: Final = re.compile(r"aws-sm:[A-Za-z0-9/_+=.@:-]{1,2048}(#[A-Za-z0-9_.-]{1,256})?")
 _STORES: Final = "sqlite:///path, postgresql://…, dynamodb://region?prefix=cc-native, memory://"
 
 
 def _reference(value: str) -> str:
-    if _ENVIRONMENT.fullmatch(value) or (value.startswith("file:/") and "\0" not in value):
+    if _ENVIRONMENT.fullmatch(value) or _AWS.fullmatch(value) or (value.startswith("file:/") and "\0" not in value):
         return value
-    raise ValueError("must say where the secret is, env:NAME or file:/absolute/path, and never hold the secret itself")
+    raise ValueError(
+        "must say where the secret is, env:NAME, file:/absolute/path or aws-sm:name#key, "
+        "and never hold the secret itself"
+    )
 
 
 SecretReference = Annotated[str, AfterValidator(_reference)]
-"""`env:NAME` or `file:/absolute/path`: where a secret is read at the moment it is needed."""
+"""`env:NAME`, `file:/absolute/path` or `aws-sm:name#key`: where a secret is read at the moment it is needed."""
 
 
 class StoreAddress(Struct, frozen=True, kw_only=True):

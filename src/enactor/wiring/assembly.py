@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
 
+from enactor.connectors.context import ConnectorContext
 from enactor.connectors.internal import InternalConnector
 from enactor.connectors.sdk import Connector, FunctionConnector
 from enactor.domain.errors import ConfigurationError
 from enactor.domain.mapping import CustomTransform
 from enactor.engines.local import Listener, LocalEngine
 from enactor.gateway.in_process import InProcessToolPlane
+from enactor.gateway.secrets import read_reference
 from enactor.pipeline.driver import Driver
 from enactor.pipeline.model import Context
 from enactor.pipeline.model import Settings as PipelineSettings
@@ -74,19 +77,37 @@ async def open_store(url: str, clock: Clock, on_failure: Callable[[], None] | No
     raise ConfigurationError(f"This version has no {address.scheme} store; use sqlite:///enactor.db.")
 
 
-def find_connectors(names: Iterable[str], store: Store, clock: Clock) -> tuple[Connector, ...]:
+def find_connectors(
+    names: Iterable[str],
+    store: Store,
+    clock: Clock,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    development: bool = False,
+) -> tuple[Connector, ...]:
     """The connectors of those names: the internal one, and whatever installed packages offer.
 
+    Args:
+        settings: by name, what a connector takes; see `Connector.configured`.
+        development: connectors may call targets on loopback.
+
     Raises:
-        ConfigurationError: there is none of a name.
+        ConfigurationError: there is none of a name, or its settings are wrong.
     """
     offered = {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
     found: list[Connector] = []
+    given = settings or {}
     for name in names:
         if name == InternalConnector.name:
             found.append(InternalConnector(store, clock))
         elif name in offered:
-            found.append(offered[name].load()())
+            context = ConnectorContext(
+                clock=clock,
+                settings=given.get(name, {}),
+                read_secret=lambda reference, what: read_reference(reference, os.environ, what),
+                development=development,
+            )
+            found.append(offered[name].load().configured(context))
         else:
             known = ", ".join(sorted({*offered, InternalConnector.name}))
             raise ConfigurationError(f"There is no connector '{name}'; installed are: {known}.")

@@ -152,7 +152,13 @@ class _Process:
         settings = self._settings
         return assemble(
             store,
-            connectors=find_connectors(settings.connectors, store, self._clock),
+            connectors=find_connectors(
+                settings.connectors,
+                store,
+                self._clock,
+                settings.connector_settings,
+                development=settings.dev and settings.host in LOOPBACK,
+            ),
             clock=self._clock,
             randomness=self._randomness,
             secrets=EnvFileSecrets(settings.secrets),
