@@ -107,4 +107,5 @@ def request_for(plan: Plan, run: Run, reads: Reads, call_no: int, send_not_after
         timeout_seconds=intent.execution_policy.timeout_seconds,
         original=plan.original,
         original_key=plan.original_key,
+        definition_hash=intent.definition_hash if plan.purpose is Purpose.EFFECT else "",
     )

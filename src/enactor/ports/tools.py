@@ -52,6 +52,8 @@ class CallRequest(Struct, frozen=True, kw_only=True):
         timeout_seconds: how long to wait for the reply once it is sent.
         original: for a compensation, the refs of the effect to undo.
         original_key: for a compensation, the key of the effect to undo.
+        definition_hash: of the tool as it was approved; a plane whose tools can change between two calls refuses
+            another. Empty when nothing is pinned.
     """
 
     tenant_id: str
@@ -69,6 +71,7 @@ class CallRequest(Struct, frozen=True, kw_only=True):
     timeout_seconds: float
     original: tuple[ObjectRef, ...] = ()
     original_key: str = ""
+    definition_hash: str = ""
 
 
 class Reply(Struct, frozen=True, kw_only=True):
