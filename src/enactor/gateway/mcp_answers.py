@@ -79,11 +79,14 @@ def reply_of(rule: ToolRule, flight: Flight, outcome: Result | BaseException, se
     if not flight.sent:
         reason = flight.reason or "the connection ended"
         return not_sent(FailureCode.TOOL_UNREACHABLE.value, f"Nothing was sent: {reason}.", retryable=flight.retryable)
+    if flight.error or flight.too_large:
+        # What came before the break may read like an answer; it is not known to be one.
+        return _no_answer(flight, outcome)
     if isinstance(outcome, CallToolResult):
         return _answered(rule, outcome, secrets)
     if flight.status is not None and (refused := _refused_by_status(rule, flight)) is not None:
         return refused
-    if isinstance(outcome, MCPError) and not flight.error and not flight.too_large:
+    if isinstance(outcome, MCPError):
         return _protocol_error(rule, flight, outcome, secrets)
     return _no_answer(flight, outcome)
 
@@ -146,7 +149,7 @@ def _refused_by_status(rule: ToolRule, flight: Flight) -> Reply | None:
         error_class=ErrorClass.RATE_LIMIT if limited else ErrorClass.DOWNSTREAM,
         error_code=FailureCode.TOOL_REFUSED.value,
         message=f"The server answered {status}.",
-        retry_after_seconds=flight.retry_after,
+        retry_after_seconds=flight.retry_after if limited else None,
     )
 
 

@@ -236,6 +236,8 @@ class McpConnection:
             return self._wire.failure
         if isinstance(error, FileNotFoundError | PermissionError | NotADirectoryError):
             return f"its command cannot be run: {error.strerror}"
+        if self._server.command and self._client is None:
+            return "its process ended, or does not speak MCP"
         return otherwise
 
     def _unavailable(self, reason: str) -> Unavailable:

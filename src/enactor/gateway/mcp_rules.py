@@ -142,6 +142,10 @@ class McpServer(Struct, frozen=True, kw_only=True):
         """Raises `ConfigurationError` when the parts do not fit together."""
         if (self.url is None) == (not self.command):
             raise ConfigurationError(f"The MCP server '{self.name}' needs a url or a command, and not both.")
+        if self.url is not None and (self.environment or self.directory):
+            raise ConfigurationError(f"The MCP server '{self.name}' has a url: environment and directory do nothing.")
+        if self.url is None and self.headers:
+            raise ConfigurationError(f"The MCP server '{self.name}' has a command: headers do nothing.")
         if not re.fullmatch(r"[a-z][a-z0-9_-]{0,63}", self.name):
             raise ConfigurationError(
                 f"An MCP server's name is lower case letters, digits, '_' and '-', 64 at most: '{self.name[:100]}'."
