@@ -53,7 +53,10 @@ class Canned:
                 else:
                     status, content, headers = queue.pop(0) if len(queue) > 1 else queue[0]
                 headers = {"content-type": "application/json", "content-length": str(len(content)), **headers}
-                self.send_response(status)
+                if "date" in headers:
+                    self.send_response_only(status)
+                else:
+                    self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.end_headers()

@@ -59,13 +59,24 @@ def test_status_of_a_failure_is_read_without_failing(api: Canned) -> None:
 def test_watch_follows_to_the_end(api: Canned, ending: str, status: int) -> None:
     """Every event is one line as it comes; the exit status says whether it succeeded."""
     on_stream(api, ("1", "ACTION_APPROVED"), ("2", "EXECUTION_STARTED"), ("3", "ACTION_EXECUTED"))
-    for state in ("PENDING_APPROVAL", "PENDING", "RUNNING", ending):
+    for state in ("PENDING_APPROVAL", ending):
         api.on("GET", PATH, execution(state))
     result = run("status", INTENT_ID, "--watch")
     assert result.exit_code == status, result.stderr
     lines = result.stdout.splitlines()
     assert [line.split()[1] for line in lines[:3]] == ["ACTION_APPROVED", "EXECUTION_STARTED", "ACTION_EXECUTED"]
     assert f"status: {ending}" in lines
+
+
+def test_watch_goes_on_while_an_ending_is_not_the_end(api: Canned) -> None:
+    """An event of a kind it does not know, or a request to cancel, ends nothing by itself: the status does."""
+    on_stream(api, ("1", "INTENT_CANCELLED"), ("2", "SOMETHING_NEW"), ("3", "EXECUTION_CANCELLED"))
+    for state in ("RUNNING", "RUNNING", "RUNNING", "CANCELLED"):
+        api.on("GET", PATH, execution(state))
+    result = run("status", INTENT_ID, "--watch")
+    assert result.exit_code == 1
+    assert len(result.stdout.split("SOMETHING_NEW")) == 2
+    assert "status: CANCELLED" in result.stdout
 
 
 def test_watch_of_what_is_over_waits_for_nothing(api: Canned) -> None:
@@ -79,7 +90,7 @@ def test_watch_resumes_a_stream_that_broke(api: Canned, pauses: list[float]) -> 
     """The next try begins behind the last event seen, at once the first time."""
     on_stream(api, ("7", "EXECUTION_STARTED"))
     on_stream(api, ("8", "ACTION_EXECUTED"))
-    for state in ("PENDING", "RUNNING", "RUNNING", "SUCCEEDED"):
+    for state in ("PENDING", "RUNNING", "SUCCEEDED"):
         api.on("GET", PATH, execution(state))
     result = run("status", INTENT_ID, "--watch", "--json")
     assert result.exit_code == 0, result.stderr

@@ -73,5 +73,5 @@ def test_progress_shows_on_a_terminal_and_the_file_is_whole(api: Canned, home: P
     api.on("GET", "/v1/ledger/export", bundle, content_type="application/jsonl")
     status, shown = start_on_terminal("ledger", "export", "-o", "ledger.jsonl")
     assert status == 0, shown
-    assert "Exported 1 entries to ledger.jsonl." in shown
+    assert "Exported 1 entry to ledger.jsonl." in shown
     assert (home / "ledger.jsonl").read_bytes() == bundle

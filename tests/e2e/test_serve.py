@@ -20,7 +20,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     made = Server(tmp_path)
     made.start()
     yield made
-    made.kill()
+    made.close()
 
 
 def serve(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -257,6 +257,8 @@ async def world_of(
         streams=streams,
     )
     await world.assembly.start()
+    # The engine keeps time and sweeps; with both asleep a test can tell who else falls asleep.
+    await world.clock.until_asleep(2)
     try:
         yield world
     finally:

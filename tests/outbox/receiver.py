@@ -66,7 +66,7 @@ class Receiver:
         self._tls = tls
         self._came = asyncio.Condition()
         self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         if tls is not None:
             tls.sni_callback = lambda _socket, name, _context: self.names.append(name)
 
@@ -78,8 +78,9 @@ class Receiver:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
-        for writer in list(self._open):
-            writer.transport.abort()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving)
         await self._server.wait_closed()
 
     @property
@@ -94,20 +95,26 @@ class Receiver:
 
     async def until(self, count: int) -> list[Received]:
         """Everything received, once it is at least `count`."""
-        async with self._came:
-            await self._came.wait_for(lambda: len(self.received) >= count)
+        await self.when(lambda: len(self.received) >= count)
         return self.received
+
+    async def when(self, condition: Callable[[], bool]) -> None:
+        """Returns when something received makes `condition` hold."""
+        async with self._came:
+            await self._came.wait_for(condition)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        self._open.add(writer)
-        try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-                while await self._answer_one(reader, writer):
-                    pass
-        finally:
-            self._open.discard(writer)
-            writer.close()
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+        # Cancelled is how the server ends a connection; asyncio's streams would report it as an error.
+        over = (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError)
+        with contextlib.suppress(*over):
+            while await self._answer_one(reader, writer):
+                pass
+        writer.transport.abort()
 
     async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")

@@ -80,12 +80,14 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         ('[[issuers]]\nissuer = "https://i"\naudience = ["a"]\ntenants = ["t"]', "did you mean audiences?"),
         ("[[issuers]]\n[issuers.claims]\ntennant = 'x'", "did you mean tenant?"),
         ("zzzzzz = 1", "known are store, engine"),
-        ("limits = 3", "limits"),
+        ("limits = 3", "limits ({file}): must be a table"),
+        ("[[webhooks]]", "webhooks[0].url ({file}): is missing"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_known_name(tmp_path: Path, document: str, said: str) -> None:
     """A misspelled setting never passes silently, at any depth."""
     (tmp_path / "enactor.toml").write_text(document)
+    said = said.format(file=tmp_path / "enactor.toml")
     assert any(said in problem for problem in problems(tmp_path, {}, {}))
 
 

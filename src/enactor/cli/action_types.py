@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from typing import Annotated, Any
 
 import typer
@@ -95,6 +94,8 @@ def _entry(file: str) -> dict[str, Any]:
         return (
             json_object(text, "FILE") if text.lstrip().startswith("{") else wrong_usage("Write JSON or .toml.", "FILE")
         )
+    import tomllib
+
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -1,4 +1,4 @@
-"""What `enactor doctor` looks at. Nothing is changed by looking, and no secret's value is shown."""
+"""What `enactor doctor` looks at. No secret's value is shown; a store of an older version is brought up to date."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from enactor.domain.errors import EnactorError
 from enactor.gateway.secrets import read_reference
 from enactor.http.dev_issuer import DevIssuer
 from enactor.http.keys import fetcher, fits, new_client, usable_keys
-from enactor.settings.values import has_password
+from enactor.settings.values import has_password, without_password
 
 if TYPE_CHECKING:
     from enactor.settings import IssuerSettings, Loaded, Settings
@@ -57,7 +57,14 @@ async def check(loaded: Loaded, environment: Mapping[str, str]) -> list[Finding]
     """Every check, in the order in which they are printed."""
     settings = loaded.settings
     running = await _server(settings)
-    findings = [running, *_disk(settings), await _store(settings, running), *_extras(settings), *_connectors(settings)]
+    findings = [
+        running,
+        *_disk(settings),
+        await _store(settings, running),
+        *_password(settings),
+        *_extras(settings),
+        *_connectors(settings),
+    ]
     findings += await _issuers(settings)
     findings += [*_dev_key(settings), *_secrets(settings, environment), _clock()]
     return findings
@@ -119,11 +126,13 @@ async def _store(settings: Settings, server: Finding) -> Finding:
         return Finding(
             "store", State.WARNING, found, "everything is lost when the process ends: set a store that lasts"
         )
-    if has_password(settings.store):
-        return Finding(
-            "store", State.WARNING, found, "the URL holds a password: use a password file (PGPASSFILE) instead"
-        )
     return Finding("store", State.OK, found)
+
+
+def _password(settings: Settings) -> Iterator[Finding]:
+    if has_password(settings.store):
+        text = f"{without_password(settings.store)} holds a password"
+        yield Finding("store", State.WARNING, text, "keep it in a password file (PGPASSFILE) instead")
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +24,8 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Print the settings in force and check everything they name. Exit status 1 when something is wrong."""
+    import asyncio
+
     from enactor.cli.checks import Finding, State, check
     from enactor.settings import load
 

@@ -22,8 +22,30 @@ from enactor.cli.options import (
     wrong_usage,
 )
 from enactor.cli.output import note, print_fields, print_json, print_json_line, print_table, say
+from enactor.domain.ledger import LedgerEvent
 
 _OVER: Final = frozenset({"SUCCEEDED", "FAILED", "REJECTED", "CANCELLED", "EXPIRED", "IN_DOUBT"})
+_ON_THE_WAY: Final = frozenset(
+    {
+        LedgerEvent.INTENT_PROPOSED,
+        LedgerEvent.INTENT_EDITED,
+        LedgerEvent.TARGET_READ,
+        LedgerEvent.POLICY_EVALUATED,
+        LedgerEvent.ACTION_APPROVED,
+        LedgerEvent.EXECUTION_STARTED,
+        LedgerEvent.WRITE_PERMITTED,
+        LedgerEvent.TOOL_INVOKED,
+        LedgerEvent.TOOL_RETRY_SCHEDULED,
+        LedgerEvent.EXECUTION_DEFERRED,
+        LedgerEvent.LOOKUP_PERFORMED,
+        LedgerEvent.LEASE_TAKEN_OVER,
+        LedgerEvent.COMPENSATION_STARTED,
+        LedgerEvent.REPLAY_REQUESTED,
+        LedgerEvent.REPLAY_STARTED,
+    }
+)
+"""Events after which nothing can be over. After any other, one of a later version too, the status is read."""
+
 _IDLE_SECONDS: Final = 60.0
 _PAUSES: Final = (0.0, 1.0, 2.0, 4.0, 8.0)
 """Seconds before each new try to follow a stream that broke."""
@@ -152,7 +174,8 @@ def _followed(api: Api, action_intent_id: str, as_json: bool) -> Any:
                     return answer
                 for event in server_events(text_lines(stream.iter_bytes())):
                     tries, last_id = 0, event.event_id or last_id
-                    _print_event(event, as_json)
+                    if _printed(event, as_json) in _ON_THE_WAY:
+                        continue
                     answer = api.get(_path(action_intent_id))
                     if understood(answer, Execution).status in _OVER:
                         return answer
@@ -167,14 +190,16 @@ def _followed(api: Api, action_intent_id: str, as_json: bool) -> Any:
         tries += 1
 
 
-def _print_event(event: ServerEvent, as_json: bool) -> None:
+def _printed(event: ServerEvent, as_json: bool) -> str:
+    """Prints an event, and returns its type."""
     body = event.body()
+    data = body.get("data")
+    kind = str(data.get("event_type")) if isinstance(data, dict) else event.event_type
     if as_json:
         print_json_line(body)
-        return
-    data = body.get("data")
-    kind = data.get("event_type") if isinstance(data, dict) else None
-    say(f"{body.get('time', '')}  {kind or event.event_type}".strip())
+    else:
+        say(f"{body.get('time', '')}  {kind}".strip())
+    return kind
 
 
 def _show(execution: Execution) -> None:

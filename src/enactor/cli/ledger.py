@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import tempfile
@@ -43,13 +42,15 @@ def export(
                 count += chunk.count(b"\n")
                 progress(max(count, 0))
     # The header and the footer are lines, and no entries.
-    note(f"Exported {max(count - 1, 0)} entries{'' if output == '-' else f' to {output}'}.")
+    entries = max(count - 1, 0)
+    to = "" if output == "-" else f" to {output}"
+    note(f"Exported {entries} entr{'y' if entries == 1 else 'ies'}{to}.")
 
 
 @commands.command("verify")
 def verify(
     bundle: Annotated[
-        str | None, typer.Argument(metavar="[BUNDLE]", help="An exported bundle, - for standard input; else the store.")
+        str | None, typer.Argument(metavar="BUNDLE", help="An exported bundle, - for standard input; else the store.")
     ] = None,
     key: Annotated[
         str | None, typer.Option("--key", metavar="FILE", help="The public key of a signed checkpoint in the bundle.")
@@ -62,7 +63,7 @@ def verify(
         wrong_usage("Check a bundle or a store, not both.", "--store")
     if key is not None:
         wrong_usage("Bundles of this version hold no signed checkpoint that a key could check.", "--key")
-    report = _verify_file(bundle) if bundle is not None else asyncio.run(_verify_store(store))
+    report = _verify_file(bundle) if bundle is not None else _verify_store(store)
     if as_json:
         print_json({"ok": report.ok, **msgspec.to_builtins(report)})
     else:
@@ -109,13 +110,16 @@ def _verify_file(bundle: str) -> VerificationReport:
             wrong_usage(f"There is no file {bundle}.", "BUNDLE")
 
 
-async def _verify_store(url: str | None) -> VerificationReport:
-    from enactor.cli.server import opened_store
+def _verify_store(url: str | None) -> VerificationReport:
+    from enactor.cli.server import loaded, with_store
     from enactor.service.evidence import verify_store
 
-    async with opened_store(url) as store:
-        with counting("entries checked") as progress:
-            return await verify_store(store, progress)
+    path = loaded(store=url).settings.address.path
+    if path is not None and not path.exists():
+        # Opening would make an empty one, in which everything is in order.
+        raise Failure(f"There is no database {path}.")
+    with counting("entries checked") as progress:
+        return with_store(url, lambda store: verify_store(store, progress))
 
 
 @contextmanager

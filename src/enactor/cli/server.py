@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -16,8 +14,10 @@ from enactor.cli.options import AsJson, StoreUrl
 from enactor.cli.output import print_json, say
 
 if TYPE_CHECKING:
-    from enactor.ports.store import Store, StoreInfo
+    from enactor.ports.store import Store
     from enactor.settings import Loaded
+
+Result = TypeVar("Result")
 
 
 def loaded(**flags: Any) -> Loaded:
@@ -74,29 +74,34 @@ def worker(store: StoreUrl = None) -> None:
 
 def migrate(store: StoreUrl = None, as_json: AsJson = False) -> None:
     """Bring the store's schema up to this version. Starting a server does so too."""
-    info = asyncio.run(_migrated(store))
+    info = with_store(store, lambda opened: opened.info())
     if as_json:
         print_json({"kind": info.kind, "location": info.location, "schema_version": info.schema_version})
     else:
         say(f"{info.location} is at schema version {info.schema_version}.")
 
 
-async def _migrated(url: str | None) -> StoreInfo:
-    async with opened_store(url) as store:
-        return await store.info()
+def with_store(url: str | None, use: Callable[[Store], Awaitable[Result]]) -> Result:
+    """What `use` returns of the store of a URL, or of the settings; the store is closed afterwards.
 
+    Raises:
+        ConfigurationError, StoreFailed: it cannot be opened.
+    """
+    import asyncio
 
-@asynccontextmanager
-async def opened_store(url: str | None) -> AsyncIterator[Store]:
-    """The store of a URL, or of the settings, for one command."""
     from enactor.system import SystemClock
     from enactor.wiring import open_store
 
-    store = await open_store(loaded(store=url).settings.store, SystemClock())
-    try:
-        yield store
-    finally:
-        await store.close()
+    address = loaded(store=url).settings.store
+
+    async def used() -> Result:
+        store = await open_store(address, SystemClock())
+        try:
+            return await use(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(used())
 
 
 def demo(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -22,9 +23,13 @@ _BURST: Final = 200
 _KILL_AFTER: Final = 60
 
 
-def run(folder: Path = Path(".demo")) -> int:
-    """Runs the demonstration in `folder`. Returns the exit status: 0 if all held, else 1."""
-    voice = Voice()
+def run(folder: Path = Path(".demo"), console: Console | None = None) -> int:
+    """Runs the demonstration in `folder`. Returns the exit status: 0 if all held, else 1.
+
+    Args:
+        console: where it is told; standard output without one.
+    """
+    voice = Voice(console)
     begun = time.perf_counter()
     voice.console.print(
         Panel.fit(
@@ -62,15 +67,10 @@ class _Demonstration:
             "olga": ("olga", ("operator",), False),
             "audrey": ("audrey", ("auditor",), False),
         }
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            tokens = dict(
-                zip(
-                    who,
-                    pool.map(lambda p: server.token(p[0], *p[1], agent=p[2]), who.values()),
-                    strict=True,
-                )
-            )
-        callers = {name: Caller(server, who[name][0], token) for name, token in tokens.items()}
+        callers = {
+            name: Caller(server, subject, server.token(subject, *roles, agent=agent))
+            for name, (subject, roles, agent) in who.items()
+        }
         self.planner, self.bob, self.ana = callers["planner"], callers["both"], callers["ana"]
         self.olga, self.audrey = callers["olga"], callers["audrey"]
 
@@ -203,7 +203,7 @@ class _Demonstration:
     def crash(self) -> None:
         """SIGKILL in the middle of 200 executions."""
         self.voice.act(f"{_BURST} more are proposed. In the middle of their execution the server is killed (SIGKILL).")
-        batch = [
+        batch: list[dict[str, Any]] = [
             {
                 "action_type": "CREATE_INTERNAL_NOTE",
                 "account_id": _ACCOUNT,

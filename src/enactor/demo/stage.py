@@ -17,6 +17,9 @@ from typing import Any, Final
 import httpx
 from rich.console import Console
 
+from enactor.http.dev_issuer import DevIssuer
+from enactor.system import SystemClock
+
 _START_SECONDS: Final = 20
 TENANT: Final = "acme"
 
@@ -34,14 +37,16 @@ class Server:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
+        self._clients: list[httpx.Client] = []
         self._log = folder / "server.log"
+        self._key_file = (folder / "dev-issuer.json").resolve()
 
     @property
     def environment(self) -> dict[str, str]:
         """The environment of the server and of whoever asks for its tokens."""
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith("ENACTOR_")},
-            "ENACTOR_DEV_KEY_FILE": str((self.folder / "dev-issuer.json").resolve()),
+            "ENACTOR_DEV_KEY_FILE": str(self._key_file),
             "ENACTOR_LIMITS__PENDING_PER_PROPOSER": "500",
         }
 
@@ -80,8 +85,8 @@ class Server:
         return self._process.pid
 
     def kill(self) -> None:
-        """SIGKILL: nothing of the server gets a chance to tidy up."""
-        if self._process is not None:
+        """SIGKILL: nothing of the server gets a chance to tidy up. Killing what is dead changes nothing."""
+        if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
 
@@ -92,24 +97,27 @@ class Server:
         self._process.terminate()
         return self._process.wait(timeout=_START_SECONDS)
 
+    def close(self) -> None:
+        """Ends the server if it runs, and every connection to it."""
+        self.kill()
+        for client in self._clients:
+            client.close()
+
+    def client(self, token: str) -> httpx.Client:
+        """A client that sends a token; closed with the server."""
+        made = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        self._clients.append(made)
+        return made
+
     def last_words(self) -> str:
         """The last lines of the server's log."""
         lines = self._log.read_text(errors="replace").strip().splitlines() if self._log.exists() else []
         return " / ".join(lines[-3:]) or "it said nothing"
 
     def token(self, subject: str, *roles: str, agent: bool = False) -> str:
-        """A token of the development issuer."""
-        command = [sys.executable, "-m", "enactor", "dev", "token", "--tenant", TENANT, "--subject", subject]
-        for role in roles:
-            command += ["--role", role]
-        if agent:
-            command.append("--agent")
-        made = subprocess.run(  # noqa: S603 - our own program, with arguments of our own
-            command, env=self.environment, capture_output=True, text=True, check=False
-        )
-        if made.returncode != 0:
-            raise DemoFailed(f"No token for {subject}: {made.stderr.strip()}")
-        return made.stdout.strip()
+        """A token of the server's development issuer. Raises `ConfigurationError`, `InvalidInput`."""
+        issuer = DevIssuer.load(self._key_file)
+        return issuer.mint(tenant=TENANT, roles=roles, subject=subject, clock=SystemClock(), agent=agent)
 
 
 class Caller:
@@ -117,9 +125,7 @@ class Caller:
 
     def __init__(self, server: Server, name: str, token: str) -> None:
         self.name = name
-        headers = {"Authorization": f"Bearer {token}"}
-        self.client = httpx.Client(base_url=server.url, headers=headers, timeout=30)
-        self.headers = headers
+        self.client = server.client(token)
 
     def ask(self, method: str, path: str, expect: int, **options: Any) -> Any:
         """Calls the API. Raises `DemoFailed` unless the status is `expect`."""
@@ -139,8 +145,8 @@ class Caller:
 class Voice:
     """Prints the demonstration so that a person enjoys reading it."""
 
-    def __init__(self) -> None:
-        self.console = Console(highlight=False, soft_wrap=False)
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False, soft_wrap=True)
         self._act = 0
 
     def act(self, title: str) -> None:
@@ -186,4 +192,4 @@ def stage(folder: Path) -> Iterator[Server]:
     try:
         yield server
     finally:
-        server.kill()
+        server.close()

@@ -46,6 +46,14 @@ def _is_plain(value: Any, depth: int = 0) -> bool:
     return True
 
 
+def _require_shallow(value: Any, depth: int = 0) -> None:
+    if isinstance(value, dict | list | tuple):
+        if depth > _MAX_DEPTH:
+            raise InvalidInput(f"JSON is nested deeper than {_MAX_DEPTH} levels; flatten it.")
+        for item in value.values() if isinstance(value, dict) else value:
+            _require_shallow(item, depth + 1)
+
+
 def canonical(value: Any) -> bytes:
     """The RFC 8785 canonical JSON bytes of `value`.
 
@@ -58,6 +66,7 @@ def canonical(value: Any) -> bytes:
     try:
         if _is_plain(value):
             return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        _require_shallow(value)
         return rfc8785.dumps(value)
     except (orjson.JSONEncodeError, rfc8785.CanonicalizationError, RecursionError, UnicodeError) as error:
         raise InvalidInput(

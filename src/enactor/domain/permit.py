@@ -48,6 +48,7 @@ class WritePermit(Struct, frozen=True, kw_only=True):
         reply_not_after: epoch milliseconds by which the call's own timeout has passed.
         taken_over: somebody else fenced the caller off while the permit was open: it may still send, late.
         caller_dead: the earlier caller is proven dead, so nothing of this permit can be sent any more.
+        partial: DONE, but less than was asked.
         settled_by: what ended the doubt, when the result is or was UNKNOWN.
     """
 
@@ -67,6 +68,7 @@ class WritePermit(Struct, frozen=True, kw_only=True):
     error_code: str | None = None
     taken_over: bool = False
     caller_dead: bool = False
+    partial: bool = False
     settled_by: SettledBy | None = None
 
 
@@ -76,6 +78,11 @@ CLEAN: Final = frozenset({CallResult.NOT_SENT, CallResult.REFUSED})
 def in_doubt(permit: WritePermit) -> bool:
     """Whether the permit's call may have had an effect that nobody has established."""
     return permit.result is CallResult.OPEN or (permit.result is CallResult.UNKNOWN and permit.settled_by is None)
+
+
+def done_by(permits: Sequence[WritePermit], purpose: Purpose) -> WritePermit | None:
+    """The first call of the purpose that is known to have done it, or None."""
+    return next((p for p in permits if p.purpose is purpose and p.result is CallResult.DONE), None)
 
 
 def of_purpose(permits: Sequence[WritePermit], purpose: Purpose) -> tuple[WritePermit, ...]:
@@ -149,16 +156,19 @@ def next_call(
     if not doubtful:
         return Repeat(Verdict.CALL, "no earlier call can have had an effect")
     mode = semantics.mode
+    if semantics.failure_burns_key and any(permit.call_no == 0 for permit in doubtful):
+        return Repeat(Verdict.IN_DOUBT, "the key of the calls that a restore forgot is not known")
+    sent_by = last_possible_send(doubtful, max_pause_ms)
     if mode is WriteMode.IDEMPOTENT:
         kept_until = min(permit.taken_at for permit in permits) + semantics.key_retention_seconds * 1000
-        if now_ms + call_window_ms < kept_until:
+        # A paused caller may send after the call that is made now, and has to find its key still known.
+        if max(now_ms + call_window_ms, sent_by) < kept_until:
             return Repeat(Verdict.CALL, "the target honours our key, and retains it")
         mode = WriteMode.LOOKUP if semantics.has_lookup else WriteMode.UNSAFE
     if mode is WriteMode.UNSAFE or not semantics.has_lookup:
         return Repeat(Verdict.IN_DOUBT, "the target neither honours our key nor can be searched by it")
     if cannot_tell:
         return Repeat(Verdict.IN_DOUBT, "the look-up cannot tell")
-    sent_by = last_possible_send(doubtful, max_pause_ms)
     if now_ms < sent_by and any(permit.taken_over and not permit.caller_dead for permit in doubtful):
         return Repeat(Verdict.WAIT, "an earlier caller may still send", sent_by)
     if absent_at is None:
@@ -171,6 +181,11 @@ def next_call(
     if now_ms >= final_at:
         return Repeat(Verdict.LOOK_UP, "an absence is final by now")
     return Repeat(Verdict.WAIT, "an absence is not final yet", final_at)
+
+
+def is_clean(permits: Sequence[WritePermit]) -> bool:
+    """Whether every call was NOT_SENT or REFUSED; a person's word or a look-up is not enough to give up a key."""
+    return all(permit.result in CLEAN for permit in permits)
 
 
 def may_end_clean(permits: Sequence[WritePermit]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -152,8 +153,8 @@ def _make(path: Path) -> None:
     """Writes a new key beside `path` and links it there, so that the file is never seen half-written or replaced."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = ECKey.generate_key("P-256", private=True, auto_kid=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    beside = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(msgspec.json.encode(key.as_dict(private=True)))

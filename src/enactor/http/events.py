@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from enactor.domain.errors import InvalidInput
+from enactor.domain.errors import InvalidInput, Unavailable
 from enactor.domain.event import cloud_event
 from enactor.domain.ledger import LedgerEntry
 from enactor.domain.principal import Permission, Principal
@@ -103,7 +103,11 @@ class EventStream(Response):
         """Sends the stream, or a problem document when there are too many."""
         streams = self._deps.streams
         if not streams.enter(self._by):
-            error = TooManyStreams("You follow too many event streams, or the server is full of them; end one first.")
+            error = (
+                Unavailable("The server is stopping; follow again shortly.")
+                if streams.draining.is_set()
+                else TooManyStreams("You follow too many event streams, or everybody together does; end one first.")
+            )
             await problem_response(error, self._trace_id)(scope, receive, send)
             return
         left = asyncio.ensure_future(_left(receive))

@@ -34,13 +34,15 @@ class Streams:
         self._followed: Counter[tuple[str, str, str]] = Counter()
         self.draining = asyncio.Event()
 
-    def __len__(self) -> int:
+    @property
+    def followed(self) -> int:
+        """How many streams there are now."""
         return self._followed.total()
 
     def enter(self, by: Principal) -> bool:
         """Takes a place for one more stream. False when there is none, or the server stops."""
         who = _who(by)
-        full = self._followed[who] >= self._per_principal or self._followed.total() >= self._altogether
+        full = self._followed[who] >= self._per_principal or self.followed >= self._altogether
         if full or self.draining.is_set():
             return False
         self._followed[who] += 1

@@ -10,7 +10,7 @@ from enactor.domain.attempt import ExecutionAttempt, Phase
 from enactor.domain.canonical import canonical
 from enactor.domain.idempotency import idempotency_key
 from enactor.domain.outcome import ObjectRef
-from enactor.domain.permit import CallResult, Purpose, WritePermit, of_purpose
+from enactor.domain.permit import Purpose, WritePermit, done_by
 from enactor.pipeline.model import Context, Reads, Run, call_numbers
 from enactor.ports.tools import CallRequest
 
@@ -30,9 +30,8 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 def effect_refs(run: Run) -> tuple[ObjectRef, ...]:
     """What the effect's calls are known to have made."""
-    return next(
-        (p.external_object_refs for p in of_purpose(run.permits, Purpose.EFFECT) if p.result is CallResult.DONE), ()
-    )
+    done = done_by(run.permits, Purpose.EFFECT)
+    return done.external_object_refs if done is not None else ()
 
 
 def plan_of(run: Run, reads: Reads) -> Plan:

@@ -6,6 +6,7 @@ committed together until the outside world is touched (the barrier), and every l
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from enum import StrEnum
@@ -16,19 +17,22 @@ from msgspec import Struct
 
 from enactor.domain.action_type import ActionType
 from enactor.domain.attempt import Phase, RunStatus
-from enactor.domain.errors import ApprovalStale, IntentNotFound, Unavailable
+from enactor.domain.errors import ApprovalStale, ErrorClass, FailureCode, IntentNotFound, Unavailable
 from enactor.domain.intent import ActionIntent, IntentStatus
 from enactor.domain.kill_switch import scopes_of
 from enactor.domain.permit import CallResult
 from enactor.pipeline.fold import folded
-from enactor.pipeline.invoke import looked_up, settled
+from enactor.pipeline.invoke import looked_up
 from enactor.pipeline.model import Call, Context, Continue, Duplicate, Earlier, End, LookUp, Reads, Run, Turn, Wait
 from enactor.pipeline.recover import late_result, recover
+from enactor.pipeline.settle import settled
 from enactor.pipeline.steps import STEPS, Step, following, step
 from enactor.ports.commands import Command, Conflict, ConflictKind, StartAttempt
 from enactor.ports.engine import RunRequest
 from enactor.ports.store import Store
 from enactor.ports.tools import CallRequest, Reply, ToolPlane
+
+_log = logging.getLogger("enactor.pipeline")
 
 _RACES: Final = 25
 _CACHED_ENTRIES: Final = 1_024
@@ -215,7 +219,20 @@ class _Drive:
 
     async def _call(self, request: CallRequest) -> Reply:
         clock = self._ctx.clock
-        return await self._driver.tools.call(request, lambda: clock.elapsed_ms() <= request.send_not_after)
+        try:
+            reply = await self._driver.tools.call(request, lambda: clock.elapsed_ms() <= request.send_not_after)
+        except Exception as error:  # noqa: BLE001 - a door that breaks its promise has still been gone through
+            _log.error("the call of %s broke off with %s", request.tool_name, type(error).__name__)
+            reply = None
+        if reply is None or reply.result is CallResult.OPEN:
+            return Reply(
+                result=CallResult.UNKNOWN,
+                retryable=True,
+                error_class=ErrorClass.UNKNOWN,
+                error_code=FailureCode.TOOL_FAILED.value,
+                message="The call broke off without saying whether it had an effect.",
+            )
+        return reply
 
     async def _commit(self, run: Run, pending: list[Command], commands: Sequence[Command]) -> None:
         """Makes everything held back durable. From then on the run is this drive's own."""
@@ -240,5 +257,4 @@ class _Drive:
         if ours and stored is not None and stored.result is CallResult.OPEN:
             turn = settled(msgspec.structs.replace(call, run=run), reads, self._ctx, reply)
             return await self._follow(turn, _INVOCATION, reads)
-        await self._follow(late_result(run, reads, self._ctx, call.permit, reply), _INVOCATION, reads)
-        return Driven(Progress.NOTHING, run)
+        return await self._follow(late_result(run, reads, self._ctx, call.permit, reply), _INVOCATION, reads)

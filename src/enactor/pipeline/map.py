@@ -6,6 +6,7 @@ from enactor.domain.approval import approval_digest
 from enactor.domain.attempt import RunStatus
 from enactor.domain.errors import ErrorClass, FailureCode
 from enactor.pipeline.model import Context, Continue, Reads, Run, Turn
+from enactor.pipeline.preflight import effect_is_known
 from enactor.pipeline.record import Ending, finish
 
 
@@ -32,7 +33,7 @@ def _difference(reads: Reads) -> tuple[FailureCode, str] | None:
 
 def map_action_to_tool(run: Run, reads: Reads, ctx: Context) -> Turn:
     """Goes on only if registry entry, tool definition, connector configuration and digest are the approved ones."""
-    difference = _difference(reads)
+    difference = None if effect_is_known(run) else _difference(reads)
     if difference is None:
         return Continue(run=run)
     code, message = difference

@@ -214,8 +214,9 @@ def with_attempt(run: Run, **changes: Any) -> Run:
 
 def with_permit(run: Run, permit: WritePermit) -> Run:
     """`run` with one permit added or replaced. A new call makes earlier look-ups worthless."""
-    kept = tuple(known for known in run.permits if known.call_no != permit.call_no)
-    return msgspec.structs.replace(run, permits=(*kept, permit), absent_at=None, cannot_tell=False)
+    others = (known for known in run.permits if known.call_no != permit.call_no)
+    permits = tuple(sorted((*others, permit), key=lambda known: known.call_no))
+    return msgspec.structs.replace(run, permits=permits, absent_at=None, cannot_tell=False)
 
 
 def call_numbers(permits: Sequence[WritePermit]) -> int:

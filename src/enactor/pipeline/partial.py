@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from enactor.domain.action_type import CompensationStrategy
 from enactor.domain.attempt import Phase, RunStatus
 from enactor.domain.errors import ErrorClass, FailureCode
 from enactor.domain.ledger import LedgerEvent
 from enactor.domain.outcome import CompensationStatus
-from enactor.domain.permit import Purpose, in_doubt, of_purpose
+from enactor.domain.permit import Purpose, WritePermit, done_by, in_doubt, of_purpose
 from enactor.pipeline.calls import effect_refs
-from enactor.pipeline.model import Context, Continue, Reads, Run, Turn, with_attempt
+from enactor.pipeline.model import Context, Continue, End, Reads, Run, Turn, with_attempt
 from enactor.pipeline.record import Ending, finish
 from enactor.ports.commands import Command, UpdateAttempt
 from enactor.ports.tools import Reply
 
+_STANDING: Final = {
+    CompensationStatus.FAILED: "Done in part, and not taken back; a person has to do it.",
+    CompensationStatus.IN_DOUBT: "Done in part, and not known to be taken back; a person has to look.",
+}
 
-def begin(run: Run, reads: Reads, ctx: Context, reply: Reply, commands: tuple[Command, ...]) -> Turn:
-    """The tool did less than was asked. Takes it back if the pinned strategy says how; else says so and ends."""
+
+def begin(
+    run: Run,
+    reads: Reads,
+    ctx: Context,
+    done: WritePermit,
+    commands: tuple[Command, ...],
+    reply: Reply | None,
+) -> Turn:
+    """The tool did less than was asked. Takes it back if the pinned strategy says how; else says so and ends.
+
+    Args:
+        done: the call that did part of it.
+        reply: its reply, if it is this very one that has just come.
+    """
     pinned = reads.intent.compensation
-    if pinned.strategy is not CompensationStrategy.AUTOMATIC or pinned.tool_name is None:
+    possible = pinned.strategy is CompensationStrategy.AUTOMATIC and pinned.tool_name is not None
+    if not possible or run.lock.status is not RunStatus.RUNNING:
+        said = f"Done in part: {reply.message}" if reply is not None and reply.message else "Done in part."
+        why = "It became known too late to be taken back by itself." if possible else pinned.note
         ending = Ending(
             RunStatus.FAILED,
-            refs=reply.refs,
+            refs=done.external_object_refs,
             code=FailureCode.PARTIAL_EFFECT.value,
-            error_class=reply.error_class or ErrorClass.DOWNSTREAM,
-            message=f"Done in part: {reply.message} Compensation: {pinned.strategy.value}. {pinned.note}".strip(),
-            artifact_ref=reply.artifact_ref,
+            error_class=(reply.error_class if reply is not None else None) or ErrorClass.DOWNSTREAM,
+            message=f"{said} Compensation: {pinned.strategy.value}. {why}".strip(),
+            artifact_ref=reply.artifact_ref if reply is not None else None,
             partial=True,
         )
         return finish(run, reads, ctx, ending, commands)
@@ -35,9 +57,22 @@ def begin(run: Run, reads: Reads, ctx: Context, reply: Reply, commands: tuple[Co
         run,
         reads.intent,
         LedgerEvent.COMPENSATION_STARTED,
-        {"tool_name": pinned.tool_name, "external_object_refs": [list(ref.identity) for ref in reply.refs]},
+        {
+            "tool_name": pinned.tool_name,
+            "external_object_refs": [list(ref.identity) for ref in done.external_object_refs],
+        },
     )
     return Continue(run=run, commands=(*commands, UpdateAttempt(attempt=run.lock, expected_fence=lock.fence), entry))
+
+
+def undo_is_gone(reads: Reads) -> str | None:
+    """Why the pinned tool cannot take the effect back any more, or None."""
+    pinned, tool = reads.intent.compensation, reads.undo_tool
+    if tool is None:
+        return f"The tool {pinned.tool_name} that takes it back is not there any more."
+    if tool.tool_schema_version != pinned.tool_schema_version:
+        return f"The tool {pinned.tool_name} that takes it back is not the one that was approved."
+    return None
 
 
 def completed(run: Run, reads: Reads, ctx: Context, commands: tuple[Command, ...]) -> Turn:
@@ -52,6 +87,24 @@ def completed(run: Run, reads: Reads, ctx: Context, commands: tuple[Command, ...
         partial=True,
     )
     return finish(run, reads, ctx, ending, (*commands, entry))
+
+
+def incomplete(run: Run, reads: Reads, ctx: Context, reason: str, commands: tuple[Command, ...]) -> Turn:
+    """The tool that takes it back did less than was asked: part of the partial effect stands."""
+    return _stands(run, reads, ctx, CompensationStatus.FAILED, f"Taken back only in part. {reason}".strip(), commands)
+
+
+def learned(run: Run, reads: Reads, ctx: Context, commands: tuple[Command, ...]) -> Turn:
+    """A late result ended the doubt about a taking back, after the run did: another revision of the outcome."""
+    calls = of_purpose(run.permits, Purpose.COMPENSATION)
+    done = done_by(calls, Purpose.COMPENSATION)
+    if done is not None and not done.partial:
+        return completed(run, reads, ctx, commands)
+    if done is not None:
+        return incomplete(run, reads, ctx, "", commands)
+    if any(in_doubt(permit) for permit in calls):
+        return End(run=run, commands=commands)
+    return _stands(run, reads, ctx, CompensationStatus.FAILED, "It was not taken back.", commands)
 
 
 def abandoned(run: Run, reads: Reads, ctx: Context, ending: Ending, commands: tuple[Command, ...]) -> Turn:
@@ -79,7 +132,7 @@ def _stands(
         refs=effect_refs(run),
         code=FailureCode.COMPENSATION_FAILED.value,
         error_class=ErrorClass.DOWNSTREAM,
-        message="Done in part, and not known to be taken back; a person has to look.",
+        message=_STANDING[status],
         compensation=status,
         compensation_error=reason,
         partial=True,

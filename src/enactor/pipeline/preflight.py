@@ -8,7 +8,7 @@ from enactor.domain.attempt import RunStatus
 from enactor.domain.errors import ErrorClass, FailureCode
 from enactor.domain.intent import is_expired
 from enactor.domain.kill_switch import stopped_by
-from enactor.domain.permit import Purpose, of_purpose
+from enactor.domain.permit import CallResult, Purpose, done_by, of_purpose
 from enactor.pipeline.model import Context, Continue, Reads, Run, Turn
 from enactor.pipeline.record import Ending, finish
 
@@ -29,7 +29,8 @@ class Refusal(Struct, frozen=True):
 def refusal(run: Run, reads: Reads, ctx: Context, purpose: Purpose = Purpose.EFFECT) -> Refusal | None:
     """Why `run` may not take a permit now, or None.
 
-    Expiry is decided once, at the first permit: a run that has called may go on past it.
+    Expiry is decided once, at the first permit: a run that has called may go on past it. Being put off by a closed
+    door is not calling.
     """
     effect = purpose is Purpose.EFFECT
     scope = stopped_by(run.lock.switch_marks, reads.switches, for_compensation=not effect)
@@ -51,8 +52,7 @@ def refusal(run: Run, reads: Reads, ctx: Context, purpose: Purpose = Purpose.EFF
             ErrorClass.VALIDATION,
             "The run was cancelled on request before its next call.",
         )
-    called = any(permit.call_no > 0 for permit in of_purpose(run.permits, Purpose.EFFECT))
-    if not called and is_expired(reads.intent, ctx.now_ms()):
+    if is_expired(reads.intent, ctx.now_ms()) and not _has_called(run):
         return Refusal(
             RunStatus.EXPIRED,
             FailureCode.INTENT_EXPIRED,
@@ -62,6 +62,12 @@ def refusal(run: Run, reads: Reads, ctx: Context, purpose: Purpose = Purpose.EFF
     return None
 
 
+def _has_called(run: Run) -> bool:
+    calls = [p for p in of_purpose(run.permits, Purpose.EFFECT) if p.run_number == run.run_number]
+    put_off = run.lock.deferral_count > 0 and all(permit.result is CallResult.NOT_SENT for permit in calls)
+    return bool(calls) and not put_off
+
+
 def public_scope(scope: str) -> str:
     """A storage scope as its tenant knows it."""
     if scope.startswith("tenant:"):
@@ -69,9 +75,16 @@ def public_scope(scope: str) -> str:
     return scope if scope == "global" else f"platform:{scope}"
 
 
+def effect_is_known(run: Run) -> bool:
+    """Whether an earlier call, of whatever run, has done it: then nothing is called, and nothing can be refused."""
+    return done_by(run.permits, Purpose.EFFECT) is not None
+
+
 def validate_preflight(run: Run, reads: Reads, ctx: Context) -> Turn:
     """Ends the run before any call, if it may not go on."""
-    if reads.budget_exceeded:
+    if effect_is_known(run):
+        return Continue(run=run)
+    if run.lock.last_error_code == FailureCode.BUDGET_EXCEEDED:
         ending = Ending(
             RunStatus.FAILED,
             code=FailureCode.BUDGET_EXCEEDED.value,

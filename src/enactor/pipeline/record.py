@@ -12,9 +12,9 @@ from enactor.domain.errors import ErrorClass, FailureCode
 from enactor.domain.intent import ActionIntent
 from enactor.domain.ledger import LedgerEvent
 from enactor.domain.outcome import ActionOutcome, CompensationStatus, ObjectRef, tool_run_ref
-from enactor.domain.permit import Purpose, WritePermit, may_end_clean, of_purpose
+from enactor.domain.permit import CallResult, Purpose, WritePermit, in_doubt, may_end_clean, of_purpose
 from enactor.pipeline.model import Context, End, Reads, Run
-from enactor.ports.commands import Command, RecordOutcome, UpdateAttempt
+from enactor.ports.commands import Command, RecordOutcome, SettlePermit, UpdateAttempt
 
 _EVENTS: Final[dict[RunStatus, LedgerEvent]] = {
     RunStatus.SUCCEEDED: LedgerEvent.ACTION_EXECUTED,
@@ -115,10 +115,20 @@ def finish(run: Run, reads: Reads, ctx: Context, ending: Ending, commands: tuple
         run=ended,
         commands=(
             *commands,
+            *(_still_unknown(run) if ending.status is RunStatus.IN_DOUBT else ()),
             UpdateAttempt(attempt=attempt, expected_fence=lock.fence, expected_status=lock.status),
             RecordOutcome(outcome=outcome),
             *entries,
         ),
+    )
+
+
+def _still_unknown(run: Run) -> tuple[Command, ...]:
+    """Holds the doubt against the store: a late result that came in between makes the commit conflict."""
+    return tuple(
+        SettlePermit(permit=permit, expected=CallResult.UNKNOWN, expected_fence=run.lock.fence)
+        for permit in run.permits
+        if permit.result is CallResult.UNKNOWN and in_doubt(permit)
     )
 
 

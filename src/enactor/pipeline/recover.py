@@ -6,7 +6,8 @@ import msgspec
 
 from enactor.domain.attempt import TERMINAL, Phase, RunStatus
 from enactor.domain.ledger import LedgerEvent
-from enactor.domain.permit import CallResult, Purpose, SettledBy, WritePermit, collides, in_doubt, of_purpose
+from enactor.domain.permit import CallResult, Purpose, SettledBy, WritePermit, collides, done_by, in_doubt, of_purpose
+from enactor.pipeline import partial
 from enactor.pipeline.invoke import invoke_tool
 from enactor.pipeline.model import (
     Context,
@@ -21,6 +22,7 @@ from enactor.pipeline.model import (
     with_attempt,
     with_permit,
 )
+from enactor.pipeline.preflight import effect_is_known
 from enactor.pipeline.record import collision
 from enactor.ports.commands import Command, SettlePermit, UpdateAttempt
 from enactor.ports.tools import Reply
@@ -41,9 +43,7 @@ def recover(run: Run, reads: Reads, ctx: Context, earlier: Earlier, held_fence: 
     if lock.run_number != run.run_number or lock.status in TERMINAL:
         return Duplicate(run=run, reason="the run is over")
     if lock.status is RunStatus.IN_DOUBT:
-        if not reads.intent.write_semantics.has_lookup:
-            return Duplicate(run=run, reason="the run is in doubt, and a person has to resolve it")
-        return invoke_tool(run, reads, ctx)
+        return _look_again(run, reads, ctx)
     if earlier is Earlier.SELF:
         if lock.fence != held_fence:
             return Duplicate(run=run, reason="somebody else has taken the run over")
@@ -52,6 +52,16 @@ def recover(run: Run, reads: Reads, ctx: Context, earlier: Earlier, held_fence: 
     elif earlier is Earlier.UNKNOWN and ctx.now_ms() < lock.deadline_at:
         return Wait(run=run, commands=(), until=lock.deadline_at, reason="somebody else has the run")
     return _take_over(run, reads, ctx, earlier)
+
+
+def _look_again(run: Run, reads: Reads, ctx: Context) -> Turn:
+    effect = of_purpose(run.permits, Purpose.EFFECT)
+    settled = done_by(effect, Purpose.EFFECT) is not None or not any(in_doubt(permit) for permit in effect)
+    if not settled and not reads.intent.write_semantics.has_lookup:
+        return Duplicate(run=run, reason="the run is in doubt, and a person has to resolve it")
+    if not settled and ctx.now_ms() < run.lock.deadline_at:
+        return Duplicate(run=run, reason="the run is in doubt, and its next look-up is not due")
+    return invoke_tool(run, reads, ctx)
 
 
 def _take_over(run: Run, reads: Reads, ctx: Context, earlier: Earlier) -> Turn:
@@ -86,9 +96,7 @@ def _take_over(run: Run, reads: Reads, ctx: Context, earlier: Earlier) -> Turn:
 
 
 def _go_on(run: Run, reads: Reads, ctx: Context, commands: tuple[Command, ...]) -> Turn:
-    effect = of_purpose(run.permits, Purpose.EFFECT)
-    known = any(permit.result is CallResult.DONE for permit in effect)
-    if known or run.lock.phase is Phase.COMPENSATION:
+    if effect_is_known(run) or run.lock.phase is Phase.COMPENSATION:
         return invoke_tool(run, reads, ctx, commands)
     return Continue(run=run, commands=commands)
 
@@ -103,12 +111,12 @@ def late_result(run: Run, reads: Reads, ctx: Context, permit: WritePermit, reply
         run: as the store knows it now.
         permit: the permit as the late caller held it.
     """
-    stored = next((known for known in run.permits if known.call_no == permit.call_no), permit)
-    reported = msgspec.structs.replace(permit, external_object_refs=reply.refs)
-    denied = stored.settled_by in (SettledBy.RESOLVED, SettledBy.LOOKUP_ABSENT)
+    stored = next((kept for kept in run.permits if kept.call_no == permit.call_no), permit)
+    known = done_by(run.permits, permit.purpose)
     done = reply.result is CallResult.DONE
-    known = next((p.external_object_refs for p in run.permits if p.result is CallResult.DONE), ())
-    incident = done and (denied or run.lock.status in TERMINAL - {RunStatus.SUCCEEDED})
+    refs = known.external_object_refs if known is not None else ()
+    collided = done and collides(refs, reply.refs)
+    confirmed = bool(refs and reply.refs) and not collided
     commands: list[Command] = [
         ctx.entry(
             run,
@@ -117,27 +125,48 @@ def late_result(run: Run, reads: Reads, ctx: Context, permit: WritePermit, reply
             {
                 "call_no": permit.call_no,
                 "fence": permit.fence,
+                "purpose": permit.purpose.value,
                 "result": reply.result.value,
                 "external_object_refs": [list(ref.identity) for ref in reply.refs],
-                "incident": incident,
+                "incident": collided or (done and not confirmed and _was_denied(run, stored, known)),
             },
         )
     ]
-    if done and collides(known, reply.refs):
-        commands.append(collision(run, reads.intent, ctx, reported, known))
-    if reply.result is not CallResult.UNKNOWN and stored.result is CallResult.UNKNOWN and (done or not denied):
+    if collided:
+        reported = msgspec.structs.replace(permit, external_object_refs=reply.refs)
+        commands.append(collision(run, reads.intent, ctx, reported, refs))
+    # What was denied becomes known; what was established otherwise is never overwritten.
+    news = in_doubt(stored) or (done and known is None)
+    if stored.result is CallResult.UNKNOWN and reply.result is not CallResult.UNKNOWN and news and not collided:
         settled = msgspec.structs.replace(
             stored,
             result=reply.result,
             external_object_refs=reply.refs,
+            partial=reply.partial,
             retryable=reply.retryable,
             error_code=reply.error_code,
             settled_by=SettledBy.LATE_RESULT,
         )
         commands.append(SettlePermit(permit=settled, expected=CallResult.UNKNOWN))
         run = with_permit(run, settled)
-    if run.lock.status is RunStatus.IN_DOUBT and run.lock.run_number == permit.run_number:
-        still_unknown = any(in_doubt(known) for known in run.permits)
-        if not still_unknown or any(known.result is CallResult.DONE for known in run.permits):
-            return invoke_tool(run, reads, ctx, tuple(commands))
+        if run.lock.run_number == permit.run_number:
+            return _settled_late(run, reads, ctx, permit.purpose, tuple(commands))
     return End(run=run, commands=tuple(commands))
+
+
+def _was_denied(run: Run, stored: WritePermit, known: WritePermit | None) -> bool:
+    """Whether the records say that a call which has now turned out to be DONE had no effect."""
+    if stored.settled_by is SettledBy.LOOKUP_ABSENT:
+        return True
+    denied = stored.settled_by is SettledBy.RESOLVED or run.lock.status in TERMINAL - {RunStatus.SUCCEEDED}
+    return denied and known is None and stored.purpose is Purpose.EFFECT
+
+
+def _settled_late(run: Run, reads: Reads, ctx: Context, purpose: Purpose, commands: tuple[Command, ...]) -> Turn:
+    if purpose is Purpose.COMPENSATION:
+        over = run.lock.status is RunStatus.FAILED
+        return partial.learned(run, reads, ctx, commands) if over else End(run=run, commands=commands)
+    in_question = any(in_doubt(permit) for permit in of_purpose(run.permits, purpose))
+    if run.lock.status is RunStatus.IN_DOUBT and (effect_is_known(run) or not in_question):
+        return invoke_tool(run, reads, ctx, commands)
+    return End(run=run, commands=commands)

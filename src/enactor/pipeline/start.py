@@ -5,12 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from enactor.domain.attempt import ExecutionAttempt, Phase, RunStatus
+from enactor.domain.errors import FailureCode
 from enactor.domain.idempotency import idempotency_key
 from enactor.domain.ids import run_name
 from enactor.domain.intent import ActionIntent
 from enactor.domain.ledger import LedgerEvent
-from enactor.pipeline.model import Context, Continue, Duplicate, Reads, Run, Turn
-from enactor.ports.commands import StartAttempt
+from enactor.pipeline.model import Context, Continue, Duplicate, Reads, Run, Turn, with_attempt
+from enactor.ports.commands import StartAttempt, UpdateAttempt
 
 
 def effect_idempotency_key(intent: ActionIntent, generation: int = 0) -> str:
@@ -51,17 +52,15 @@ def new_attempt(intent: ActionIntent, run_number: int, ctx: Context) -> Executio
 def start_execution(run: Run, reads: Reads, ctx: Context) -> Turn:
     """Takes the lock, or finds that this run has it already.
 
-    The conditions of `StartAttempt` decide a race; here a lock that is already known is only looked at. The same
-    owner's lock without a call is taken up where it was; any further progress is Recover's business.
+    The conditions of `StartAttempt` decide a race. The same owner's lock without a call is taken up where it was, under
+    a fence of its own: whoever else found it so is fenced off. Any further progress is Recover's business.
     """
     if run.attempt is not None:
-        called = any(permit.run_number == run.run_number for permit in run.permits)
-        same = run.attempt.owner == run_name(run.action_intent_id, run.run_number)
-        if same and run.attempt.status is RunStatus.RUNNING and not called:
-            return Continue(run=run)
-        return Duplicate(run=run, reason="the run has been started")
+        return _taken_up(run, run.attempt, ctx)
     intent = reads.intent
     attempt = new_attempt(intent, run.run_number, ctx)
+    if reads.budget_exceeded:
+        attempt = msgspec.structs.replace(attempt, last_error_code=FailureCode.BUDGET_EXCEEDED.value)
     started = msgspec.structs.replace(run, attempt=attempt)
     return Continue(
         run=started,
@@ -87,3 +86,14 @@ def start_execution(run: Run, reads: Reads, ctx: Context) -> Turn:
             ),
         ),
     )
+
+
+def _taken_up(run: Run, lock: ExecutionAttempt, ctx: Context) -> Turn:
+    called = any(permit.run_number == run.run_number for permit in run.permits)
+    same = lock.owner == run_name(run.action_intent_id, run.run_number)
+    if not same or lock.status is not RunStatus.RUNNING or called:
+        return Duplicate(run=run, reason="the run has been started")
+    run = with_attempt(
+        run, fence=lock.fence + 1, updated_at=ctx.now(), deadline_at=ctx.now_ms() + ctx.settings.grace_ms
+    )
+    return Continue(run=run, commands=(UpdateAttempt(attempt=run.lock, expected_fence=lock.fence),))

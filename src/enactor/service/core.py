@@ -131,8 +131,7 @@ class Core:
         """The policies' answer. Raises `PolicyDenied` naming the deciding policies when it is no."""
         answer = self.policy.ask(question, await self.store.policies(by.tenant_id))
         if not answer.allowed:
-            because = f" Decided by: {', '.join(answer.reasons)}." if answer.reasons else " No policy permits it."
-            raise PolicyDenied(f"Policy does not permit '{question.action.value}' here.{because}")
+            raise PolicyDenied(f"Policy does not permit '{question.action.value}' here.{because(answer)}")
         return answer
 
     def question(
@@ -159,6 +158,13 @@ class Core:
         """The switch scopes that apply to an intent, and the switches of them that were ever set."""
         scopes = scopes_of(intent.tenant_id, intent.action_type, intent.connector_id)
         return scopes, await self.store.switches(scopes)
+
+
+def because(answer: PolicyAnswer) -> str:
+    """Why a policy's answer is no, for people."""
+    if answer.errors:
+        return f" A policy could not be evaluated: {answer.errors[0]}"
+    return f" Decided by: {', '.join(answer.reasons)}." if answer.reasons else " No policy permits it."
 
 
 async def racing(action: Callable[[], Awaitable[Result]], retry_on: Iterable[ConflictKind]) -> Result:

@@ -12,7 +12,7 @@ from enactor.domain.canonical import canonical
 from enactor.domain.errors import InvalidParameters
 from enactor.domain.idempotency import effect_key
 from enactor.domain.intent import ActionIntent, FrozenCall, Target, TargetSource
-from enactor.domain.mapping import is_secret_reference, map_parameters, render
+from enactor.domain.mapping import map_parameters, render
 from enactor.service.core import Core
 
 
@@ -45,20 +45,29 @@ class Freezer:
         key = (entry.tenant_id, entry.action_type, entry.registry_version)
         validator = self._validators.get(key)
         if validator is None:
-            validator = jsonschema_rs.Draft202012Validator(with_secret_references(entry.parameter_schema), offline=True)
+            # Masked: what was sent may be a secret put where a reference to it belongs.
+            validator = jsonschema_rs.Draft202012Validator(
+                with_secret_references(entry.parameter_schema), offline=True, mask="what was sent"
+            )
             self._validators[key] = validator
         canonical(parameters)
         error = next(iter(validator.iter_errors(parameters)), None)
         if error is not None:
             path = "/".join(str(part) for part in error.instance_path)
-            secret = any(is_secret_reference(value) for value in parameters.values())
-            reason = "does not fit the schema" if secret else error.message[:300]
+            secret = path.partition("/")[0] in _secret_names(entry.parameter_schema)
+            reason = 'it takes only a reference, {"$secret": name}' if secret else error.message[:300]
             where = f"Parameter '{path}'" if path else "The parameters"
             raise InvalidParameters(f"{where} of {entry.action_type}: {reason}", parameter=path or None)
 
 
+def _secret_names(schema: dict[str, Any]) -> frozenset[str]:
+    rules = schema.get("properties", {}).items()
+    return frozenset(name for name, rule in rules if isinstance(rule, dict) and rule.get("writeOnly") is True)
+
+
 def with_secret_references(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema in which every `writeOnly` parameter takes `{"$secret": name}` and nothing else."""
+    secret = _secret_names(schema)
     properties = {
         name: {
             "type": "object",
@@ -66,7 +75,7 @@ def with_secret_references(schema: dict[str, Any]) -> dict[str, Any]:
             "required": ["$secret"],
             "additionalProperties": False,
         }
-        if isinstance(rule, dict) and rule.get("writeOnly") is True
+        if name in secret
         else rule
         for name, rule in schema.get("properties", {}).items()
     }

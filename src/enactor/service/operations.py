@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +20,7 @@ from enactor.domain.intent import ActionIntent, IntentStatus, is_expired
 from enactor.domain.kill_switch import marks, scopes_of
 from enactor.domain.ledger import LedgerEvent
 from enactor.domain.outcome import ObjectRef
-from enactor.domain.permit import Purpose, may_end_clean, of_purpose
+from enactor.domain.permit import Purpose, done_by, is_clean, of_purpose
 from enactor.domain.policy import PolicyAction, PolicyMode, PolicySet
 from enactor.domain.principal import Permission, Principal
 from enactor.pipeline.model import Context, Reads, Run
@@ -76,16 +78,21 @@ class Operations(KillSwitches):
         if refs and not executed:
             raise InvalidInput("NOT_EXECUTED has no external_object_refs.")
         subject = digest([executed, sorted(list(ref.identity) for ref in refs)])
+        voted = False
 
         async def attempt() -> Resolution:
+            nonlocal voted
             core = self._core
             intent = await core.visible_intent(by, action_intent_id)
             records = await core.store.execution(by.tenant_id, action_intent_id)
             lock = records.attempt if records else None
+            if voted and lock is not None and lock.status is not RunStatus.IN_DOUBT:
+                return Resolution(intent, lock.status, 0)
             if records is None or lock is None or lock.status is not RunStatus.IN_DOUBT:
                 status = lock.status.value if lock else intent.status.value
                 raise IllegalTransition(f"Only a run in doubt can be resolved; this one is {status}.")
-            answer = await core.ask(by, core.question(PolicyAction.RESOLVE, by, intent, {}))
+            arguments = msgspec.json.decode(intent.tool_call.argument_bytes)
+            answer = await core.ask(by, core.question(PolicyAction.RESOLVE, by, intent, arguments))
             approval = Approval(
                 action_intent_id=action_intent_id,
                 revision=intent.revision,
@@ -98,15 +105,9 @@ class Operations(KillSwitches):
                 run_number=lock.run_number,
                 subject_digest=subject,
             )
-            needed = 2 if intent.risk_class is RiskClass.HIGH else 1
-            said = [
-                known
-                for known in await core.store.approvals(by.tenant_id, action_intent_id)
-                if known.run_number == lock.run_number
-            ]
+            said = await self._said(intent, lock.run_number)
             already = any(known.decided_by == by.ref for known in said)
-            agreeing = {known.decided_by for known in (*said, approval) if _agrees(known, approval, needed)}
-            missing = max(0, needed - len(agreeing))
+            missing = _people_missing(intent, said if already else (*said, approval), approval)
             if already and missing:
                 raise IllegalTransition("You have resolved this run; a second person has to say the same.")
             entry = core.intent_entry(
@@ -126,7 +127,10 @@ class Operations(KillSwitches):
             vote = [] if already else [AppendApproval(approval=approval)]
             if missing:
                 await core.store.commit([*vote, entry])
-                return Resolution(intent, lock.status, missing)
+                voted = True
+                # Two who say it at the same time each see only their own word; whoever looks again sees both.
+                missing = _people_missing(intent, await self._said(intent, lock.run_number), approval)
+                return Resolution(intent, lock.status, missing) if missing else await attempt()
             reads = Reads(intent=intent, entry=None, tool=None)
             end = resolved(Run.of(records, lock.run_number), reads, self._pipeline, executed=executed, refs=refs)
             await core.store.commit([*vote, entry, *end.commands])
@@ -142,13 +146,18 @@ class Operations(KillSwitches):
             },
         )
 
+    async def _said(self, intent: ActionIntent, run_number: int) -> tuple[Approval, ...]:
+        """What people have said about a run in doubt."""
+        known = await self._core.store.approvals(intent.tenant_id, intent.action_intent_id)
+        return tuple(approval for approval in known if approval.run_number == run_number)
+
     async def replay(self, by: Principal, action_intent_id: str, reason: str) -> int:
         """Starts a new run of a failed or cancelled one, under the same key. Returns its run number.
 
         The kill switches count from now on: what was on before the replay was asked for does not refuse it.
 
         Raises:
-            IllegalTransition: the last run did not fail, or the approval has expired.
+            IllegalTransition: the last run did not fail, did part of it, or the approval has expired.
         """
         by.require(Permission.REPLAY)
         if not reason.strip():
@@ -163,12 +172,15 @@ class Operations(KillSwitches):
                 raise IllegalTransition("Only a run that ended FAILED or CANCELLED can be replayed.")
             if intent.status is not IntentStatus.APPROVED or intent.shadow or is_expired(intent, core.clock.now_ms()):
                 raise IllegalTransition("The approval is no longer in force; propose the action again.")
-            clean = may_end_clean(of_purpose(records.permits, Purpose.EFFECT))
-            burned = intent.write_semantics.failure_burns_key and clean
+            done = done_by(records.permits, Purpose.EFFECT)
+            if done is not None and done.partial:
+                raise IllegalTransition("Part of it was done; under the same key it cannot be done anew. Propose it.")
+            burned = intent.write_semantics.failure_burns_key and is_clean(of_purpose(records.permits, Purpose.EFFECT))
             generation = lock.generation + (1 if burned else 0)
             scopes = scopes_of(intent.tenant_id, intent.action_type, intent.connector_id)
             fresh = msgspec.structs.replace(
                 new_attempt(intent, lock.run_number + 1, self._pipeline),
+                fence=lock.fence + 1,
                 generation=generation,
                 idempotency_key=effect_idempotency_key(intent, generation),
                 switch_marks=marks(scopes, await core.store.switches(scopes)),
@@ -235,7 +247,7 @@ class Operations(KillSwitches):
     async def set_policies(self, by: Principal, text: str, mode: PolicyMode) -> PolicySet:
         """Replaces the tenant's policies. Raises `InvalidPolicy`; then the old ones stay in force."""
         by.require(Permission.POLICY)
-        self._core.policy.check(text)
+        await asyncio.to_thread(self._core.policy.check, text)
 
         async def attempt() -> PolicySet:
             core = self._core
@@ -256,6 +268,14 @@ class Operations(KillSwitches):
         return await racing(attempt, {ConflictKind.VERSION_CHANGED})
 
 
-def _agrees(known: Approval, other: Approval, needed: int) -> bool:
-    human = needed == 1 or known.approval_source is ApprovalSource.HUMAN
-    return human and known.decision is other.decision and known.subject_digest == other.subject_digest
+def _people_missing(intent: ActionIntent, said: Sequence[Approval], word: Approval) -> int:
+    """How many more have to say the same as `word`. For HIGH risk two people must; a program's word does not count."""
+    high = intent.risk_class is RiskClass.HIGH
+    agreeing = {
+        known.decided_by
+        for known in said
+        if known.decision is word.decision
+        and known.subject_digest == word.subject_digest
+        and (known.approval_source is ApprovalSource.HUMAN or not high)
+    }
+    return max(0, (2 if high else 1) - len(agreeing))

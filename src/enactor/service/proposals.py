@@ -44,7 +44,7 @@ from enactor.ports.commands import (
     UpdateIntent,
 )
 from enactor.ports.engine import RunRequest
-from enactor.service.core import Core, racing
+from enactor.service.core import Core, because, racing
 from enactor.service.freezing import Freezer, frozen_facts
 
 MAX_BATCH: Final = 1_000
@@ -173,6 +173,7 @@ class Proposals:
                 switch_marks=(),
                 updated_at=self._core.now(),
                 digest_salt=self._core.randomness.bytes(16).hex(),
+                policy_version=self._core.policy.version(await self._core.store.policies(before.tenant_id)),
             )
             after = msgspec.structs.replace(after, approval_digest=approval_digest(after))
             changed = self._core.intent_entry(
@@ -213,10 +214,7 @@ class Proposals:
         arguments = msgspec.json.decode(intent.tool_call.argument_bytes)
         permitted = core.policy.ask(core.question(PolicyAction.PROPOSE, by, intent, arguments), policies)
         if not permitted.allowed:
-            raise PolicyDenied(
-                "Policy does not permit this proposal."
-                + (f" Decided by: {', '.join(permitted.reasons)}." if permitted.reasons else "")
-            )
+            raise PolicyDenied(f"Policy does not permit this proposal.{because(permitted)}")
         automatic = core.policy.ask(core.question(PolicyAction.AUTO_APPROVE, by, intent, arguments), policies)
         approved = automatic.allowed and intent.risk_class in AUTO_APPROVABLE
         commands: list[Command] = []

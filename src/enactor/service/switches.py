@@ -67,7 +67,7 @@ class KillSwitches:
             principal_id=str(by.ref),
             principal_human=by.interactive,
             principal_roles=tuple(sorted(role.value for role in by.roles)),
-            scope=scope,
+            scope=stored,
         )
         answer = await self._core.ask(by, question)
 

@@ -21,6 +21,9 @@ DEFAULT_FILE: Final = "enactor.toml"
 NOT_SETTINGS: Final = frozenset({"ENACTOR_CONFIG", "ENACTOR_URL", "ENACTOR_TOKEN"})
 """Variables that say where the settings are, and what the client commands use."""
 
+_WORDS: Final = {"model_type": "must be a table", "missing": "is missing"}
+"""For what pydantic says in the words of Python."""
+
 _MODELS: Final[dict[str, type[BaseModel]]] = {"issuers": IssuerSettings, "webhooks": WebhookSettings}
 
 
@@ -166,7 +169,7 @@ def _sentence(item: Any, sources: Mapping[str, str]) -> str:
     where = f" ({source})" if source and source != "default" else ""
     if item["type"] == "extra_forbidden":
         return f"Unknown setting {shown}{where}{_nearest(str(place[-1]), _siblings(place))}"
-    message = str(item["msg"]).removeprefix("Value error, ")
+    message = _WORDS.get(item["type"]) or str(item["msg"]).removeprefix("Value error, ")
     if not place:
         return message
     return f"{shown}{where}: {message[0].lower()}{message[1:]}"

@@ -5,27 +5,30 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
-import hashlib
 import logging
 import os
+import signal
 import socket
 import sys
-from types import FrameType
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
 
 from enactor import __version__
-from enactor.domain.errors import ConfigurationError, EnactorError
-from enactor.gateway.egress import EgressRules, GuardedTransport
+from enactor.domain.errors import ConfigurationError, EnactorError, StoreFailed
+from enactor.gateway.egress import EgressRefused, EgressRules, GuardedTransport
 from enactor.gateway.secrets import EnvFileSecrets, read_reference
 from enactor.http.app import create_app
 from enactor.http.auth import Authenticator
 from enactor.http.context import HttpDeps, HttpSettings
 from enactor.http.dev_issuer import DevIssuer
+from enactor.http.streams import Streams
 from enactor.outbox.dispatcher import Dispatcher
-from enactor.outbox.webhooks import WebhookSender, WebhookTarget
+from enactor.outbox.metrics import OutboxCollector
+from enactor.outbox.webhooks import WebhookSender, WebhookTarget, webhook_id
 from enactor.pipeline.model import Settings as PipelineSettings
 from enactor.ports.store import Store
 from enactor.service import Limits
@@ -69,8 +72,9 @@ class _Process:
     async def run(self) -> int:
         """Starts everything, serves, and stops everything in the order that loses nothing."""
         listening = _listen(self._settings.host, self._settings.port)
+        gave_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
-            store = await open_store(self._settings.store, self._clock)
+            store = await open_store(self._settings.store, self._clock, lambda: gave_up.set_result(None))
         except BaseException:
             listening.close()
             raise
@@ -78,6 +82,7 @@ class _Process:
             assembly = self._assemble(store)
             dispatcher = self._dispatcher(store)
             deps = self._http(assembly)
+            deps.metrics.registry.register(OutboxCollector(dispatcher.stats))
             app = create_app(deps)
             if self._settings.restored:
                 count = await assembly.service.restore.put_in_doubt()
@@ -88,22 +93,31 @@ class _Process:
             listening.close()
             await store.close()
             raise
-        return await self._serve(app, deps, assembly, dispatcher, listening)
+        return await self._serve(app, deps, assembly, dispatcher, listening, gave_up)
 
     async def _serve(
-        self, app: FastAPI, deps: HttpDeps, assembly: Assembly, dispatcher: Dispatcher, listening: socket.socket
+        self,
+        app: FastAPI,
+        deps: HttpDeps,
+        assembly: Assembly,
+        dispatcher: Dispatcher,
+        listening: socket.socket,
+        gave_up: asyncio.Future[None],
     ) -> int:
-        server = _Server(_uvicorn_config(app), deps)
+        server = _Server(_uvicorn_config(app))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, server.tell_to_stop, deps.streams)
         broken: list[EnactorError] = []
 
         def stop_on(future: asyncio.Future[None]) -> None:
             error = None if future.cancelled() else future.exception()
             if isinstance(error, EnactorError):
                 broken.append(error)
-            server.should_exit = True
-            deps.streams.drain()
+            server.tell_to_stop(deps.streams)
 
-        for failed in (assembly.engine.failed, dispatcher.failed):
+        # The store may give up over a request, while engine and outbox have nothing to do.
+        for failed in (assembly.engine.failed, dispatcher.failed, gave_up):
             if failed is not None:
                 failed.add_done_callback(stop_on)
         # What start-up made lives as long as the process; the collector need not look at it again.
@@ -114,6 +128,8 @@ class _Process:
             await server.serve(sockets=[listening])
         finally:
             await dispatcher.drain(self._settings.drain_seconds)
+            if gave_up.done() and not broken:
+                broken.append(await _why(assembly.store))
             await assembly.stop(self._settings.drain_seconds)
         if broken:
             sys.stderr.write(f"enactor: {broken[0].message}\n")
@@ -172,7 +188,7 @@ class _Process:
     def _dispatcher(self, store: Store) -> Dispatcher:
         targets = [
             WebhookTarget(
-                id=hashlib.sha256(f"{webhook.tenant} {webhook.url}".encode()).hexdigest()[:16],
+                id=webhook_id(webhook.tenant, webhook.url),
                 tenant_id="" if webhook.tenant == EVERY_TENANT else webhook.tenant,
                 url=webhook.url,
                 secret=webhook.secret,
@@ -181,6 +197,11 @@ class _Process:
             for webhook in self._settings.webhooks
         ]
         rules = EgressRules(development=self._settings.dev and self._settings.host in LOOPBACK)
+        for target in targets:
+            try:
+                rules.check_url(target.url)
+            except EgressRefused as error:
+                raise ConfigurationError(f"webhooks: {error.message}") from None
         sender = WebhookSender(
             GuardedTransport(rules, self._clock),
             self._clock,
@@ -189,17 +210,28 @@ class _Process:
         return Dispatcher(store, targets, sender, clock=self._clock, randomness=self._randomness)
 
 
+async def _why(store: Store) -> EnactorError:
+    """What a store that gave up answers to every commit."""
+    try:
+        await store.commit([])
+    except StoreFailed as error:
+        return error
+    return StoreFailed("The store gave up. Start again; what was acknowledged is kept.")
+
+
 class _Server(uvicorn.Server):
-    """Ends event streams as soon as it is told to stop; it waits for its requests, and they would never end."""
+    """Leaves signals to the process, which has more to stop than the HTTP face."""
 
-    def __init__(self, config: uvicorn.Config, deps: HttpDeps) -> None:
-        super().__init__(config)
-        self._deps = deps
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Uvicorn's own would raise each signal again after serving, and end the process before it has drained."""
+        yield
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """What uvicorn does at SIGTERM and SIGINT."""
-        super().handle_exit(sig, frame)
-        asyncio.get_running_loop().call_soon_threadsafe(self._deps.streams.drain)
+    def tell_to_stop(self, streams: Streams) -> None:
+        """Stops taking requests and ends event streams, which would never end by themselves; at once if told twice."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        streams.drain()
 
 
 def _uvicorn_config(app: FastAPI) -> uvicorn.Config:

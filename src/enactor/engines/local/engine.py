@@ -137,12 +137,18 @@ class LocalEngine:
     def _enqueue(self, ticket: _Ticket) -> None:
         self._queue.put(ticket.request.tenant_id, ticket)
         if self._accepting and len(self._workers) < self._concurrency:
-            worker = asyncio.create_task(self._work())
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+            self._workers.add(asyncio.create_task(self._work()))
 
     async def _work(self) -> None:
-        """Drives queued runs until there are none."""
+        """Drives queued runs until there are none, and counts as a worker no longer than that."""
+        try:
+            await self._drive_queued()
+        finally:
+            task = asyncio.current_task()
+            if task is not None:
+                self._workers.discard(task)
+
+    async def _drive_queued(self) -> None:
         while self._queue and self._accepting:
             ticket = self._queue.get()
             ticket.running, ticket.again = True, False

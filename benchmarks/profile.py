@@ -1,0 +1,121 @@
+"""Where the time of an execution goes: `python -m benchmarks.profile`, 64 in flight on SQLite.
+
+Two runs: one without a profiler for the CPU time of each thread, and one with `cProfile` on the event loop's thread for
+how its time divides between the parts of the program. The profiler makes small functions look dearer than they are.
+"""
+
+import argparse
+import asyncio
+import cProfile
+import gc
+import os
+import pstats
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+from benchmarks import render
+from benchmarks.enactor_driver import open_bench
+from benchmarks.harness import RESULTS
+from benchmarks.measure import positive
+
+_PARTS = (
+    ("enactor/pipeline", "steps and driver (`pipeline/`)"),
+    ("enactor/domain/canonical", "canonical form and digests (`domain/`)"),
+    ("enactor/domain/ledger", "ledger records and hashes (`domain/`)"),
+    ("enactor/domain", "other records and rules (`domain/`)"),
+    ("enactor/ports", "ids and commands (`ports/`)"),
+    ("enactor/stores", "handing over to the writer (`stores/`)"),
+    ("enactor/engines", "engine (`engines/`)"),
+    ("enactor/gateway", "gateway (`gateway/`)"),
+    ("enactor/connectors", "the tool (`connectors/`)"),
+    ("asyncio", "event loop"),
+    ("uvloop", "event loop"),
+    ("pydantic", "argument model (pydantic)"),
+)
+
+
+def thread_seconds() -> dict[int, float]:
+    """CPU seconds of each thread of this process so far (Linux)."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    found = {}
+    for stat in Path("/proc/self/task").glob("*/stat"):
+        fields = stat.read_text().rpartition(")")[2].split()
+        found[int(stat.parent.name)] = (int(fields[11]) + int(fields[12])) / ticks
+    return found
+
+
+async def one(count: int, folder: Path, profiler: cProfile.Profile | None) -> tuple[float, dict[int, float]]:
+    """Runs `count` executions; wall-clock seconds, and CPU seconds per thread."""
+    bench = await open_bench(f"sqlite:///{folder / 'profile.db'}", 64)
+    await bench.prepare(count)
+    gc.collect()
+    gc.freeze()
+    before, begun = thread_seconds(), time.perf_counter()
+    if profiler:
+        profiler.enable()
+    await bench.run(count)
+    if profiler:
+        profiler.disable()
+    took, after = time.perf_counter() - begun, thread_seconds()
+    await bench.assembly.stop(10)
+    return took, {thread: after[thread] - before.get(thread, 0.0) for thread in after}
+
+
+def by_part(profiler: cProfile.Profile) -> Counter[str]:
+    """Seconds of the loop's thread by part of the program."""
+    parts: Counter[str] = Counter()
+    for (file, _, function), (_, _, own, _, _) in pstats.Stats(profiler).stats.items():  # type: ignore[attr-defined]
+        place = file.replace(os.sep, "/")
+        name = next((part for prefix, part in _PARTS if prefix in place), None)
+        if name is None:
+            built_in = file == "~"
+            hashing = built_in and ("sha256" in function or "hexdigest" in function)
+            name = (
+                "SHA-256"
+                if hashing
+                else "built-in functions (JSON, struct copies, dictionaries)"
+                if built_in
+                else "other"
+            )
+        parts[name] += own
+    return parts
+
+
+def main() -> int:
+    """Run, print, save."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--count", type=positive, default=20_000, metavar="N", help="executions")
+    given = options.parse_args()
+    main_thread = threading.get_native_id()
+    with tempfile.TemporaryDirectory() as name:
+        first, second = Path(name) / "plain", Path(name) / "profiled"
+        first.mkdir()
+        second.mkdir()
+        took, threads = asyncio.run(one(given.count, first, None))
+        profiler = cProfile.Profile()
+        asyncio.run(one(given.count, second, profiler))
+    loop = threads.pop(main_thread)
+    others = sum(threads.values())
+    lines = [
+        ["thread", "CPU each"],
+        ["event loop: everything but SQL", f"{loop / given.count * 1e6:.0f} µs"],
+        ["writer: SQL, chaining hashes, commits", f"{others / given.count * 1e6:.0f} µs"],
+    ]
+    parts = by_part(profiler)
+    total = sum(parts.values())
+    shares = [["the event loop's thread, by part", "share"]]
+    shares += [[part, f"{seconds / total:.0%}"] for part, seconds in parts.most_common() if seconds / total >= 0.005]
+    print(f"{given.count:,} executions, 64 in flight: {given.count / took:,.0f}/s\n")
+    print(render.plain(lines), render.plain(shares), sep="\n\n")
+    RESULTS.mkdir(exist_ok=True)
+    text = "\n\n".join((render.markdown(lines), render.markdown(shares)))
+    (RESULTS / "profile.md").write_text(text + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Policies in Cedar: the built-in set, tenants' own, and asking both."""

@@ -1,0 +1,7 @@
+"""The embedded store: one SQLite file, one process, one writer with group commit."""
+
+from __future__ import annotations
+
+from enactor.stores.sqlite.store import SqliteStore
+
+__all__ = ["SqliteStore"]

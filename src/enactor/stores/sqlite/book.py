@@ -1,0 +1,97 @@
+"""The writer's book: what it knows, the batch under way, and how a commit is done in it or refused.
+
+A command's method is a generator: what stands before its `yield` checks the condition and changes nothing, what stands
+after it is the effect. A commit runs all the checks, and only if none raised `Conflict` all the effects; so a commit
+that conflicts leaves nothing to undo, and no savepoint is needed to keep its neighbours in the batch out of it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+from enactor.domain.attempt import ExecutionAttempt
+from enactor.domain.intent import ActionIntent
+from enactor.domain.permit import WritePermit
+from enactor.ports.commands import Conflict, ConflictKind
+from enactor.stores.sqlite import codec
+from enactor.stores.sqlite.news import News
+from enactor.stores.sqlite.rows import Row, Rows
+from enactor.stores.sqlite.shared import Shared
+from enactor.stores.sqlite.state import Facts, States
+
+
+class Prepared(NamedTuple):
+    """A command with its method and its record as JSON, if it has one."""
+
+    method: Callable[[Book, Any, str, Unit], Iterator[None]]
+    command: Any
+    body: str
+
+
+class Unit(NamedTuple):
+    """One commit, and what it writes itself where a condition is held against that instead of what is stored."""
+
+    commands: tuple[Prepared, ...]
+    attempts: dict[str, ExecutionAttempt]
+    settled: dict[int, WritePermit]
+
+
+class Book:
+    """Everything that conditions are held against, and the rows of the batch under way.
+
+    Args:
+        connection: the writer's.
+        path: the database's path, for messages.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
+        self.shared: Final = Shared()
+        self.rows: Final = Rows(connection, path, self.shared.write)
+        self.states: Final = States(self.rows)
+        self.news = News()
+        self.shared.open(self.rows)
+
+    def apply(self, unit: Unit) -> None:
+        """Does all of a commit's commands, in memory and in `rows`, or none. Raises `Conflict`."""
+        steps = [method(self, command, body, unit) for method, command, body in unit.commands]
+        for step in steps:
+            next(step)
+        for step in steps:
+            next(step, None)
+
+    def take_news(self) -> News:
+        """What the batch that has just been committed changed. To be called when nothing is pending."""
+        news, self.news = self.news, News()
+        news.position = self.shared.position
+        self.states.trim()
+        self.shared.trim()
+        return news
+
+    def stored(self, query: str, key: Row) -> str:
+        """The body of a record that is known to be there, as the batch has it by now."""
+        self.rows.flush()
+        return str(self.rows.connection.execute(query, key).fetchone()[0])
+
+    def intent(self, action_intent_id: str) -> ActionIntent:
+        """An intent that is known to be there, as the batch has it by now."""
+        return codec.intent(self.stored("SELECT body FROM intents WHERE action_intent_id = ?", (action_intent_id,)))
+
+    # -- effect keys ---------------------------------------------------------------------------------------------
+
+    def require_effect_key(self, action_intent_id: str, facts: Facts) -> None:
+        """Raises `Conflict` when another intent holds the effect key."""
+        holder = self.shared.effect_holder(facts.tenant_id, facts.effect_key) if facts.effect_key else None
+        if holder not in (None, action_intent_id):
+            raise Conflict(ConflictKind.EFFECT_KEY_TAKEN, holder)
+
+    def claim(self, action_intent_id: str, facts: Facts) -> None:
+        """Gives an intent its effect key, if it has one."""
+        if facts.effect_key:
+            self.shared.hold(facts.tenant_id, facts.effect_key, action_intent_id)
+
+    def release(self, action_intent_id: str, facts: Facts) -> None:
+        """Takes an intent's effect key back, if it holds it."""
+        if facts.effect_key and self.shared.effect_holder(facts.tenant_id, facts.effect_key) == action_intent_id:
+            self.shared.hold(facts.tenant_id, facts.effect_key, None)

@@ -1,0 +1,43 @@
+"""Records as JSON text and back."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from enactor.domain.action_type import ActionType
+from enactor.domain.approval import Approval
+from enactor.domain.attempt import ExecutionAttempt
+from enactor.domain.budget import Budget
+from enactor.domain.errors import InvalidInput
+from enactor.domain.intent import ActionIntent
+from enactor.domain.kill_switch import KillSwitch
+from enactor.domain.outcome import ActionOutcome
+from enactor.domain.permit import WritePermit
+from enactor.domain.policy import PolicySet
+from enactor.ports.commands import InternalObject, RequestKey
+from enactor.ports.store import Undelivered
+
+_encoder: Final = msgspec.json.Encoder()
+
+action_type: Final = msgspec.json.Decoder(ActionType).decode
+approval: Final = msgspec.json.Decoder(Approval).decode
+attempt: Final = msgspec.json.Decoder(ExecutionAttempt).decode
+budget: Final = msgspec.json.Decoder(Budget).decode
+intent: Final = msgspec.json.Decoder(ActionIntent).decode
+internal_object: Final = msgspec.json.Decoder(InternalObject).decode
+kill_switch: Final = msgspec.json.Decoder(KillSwitch).decode
+outcome: Final = msgspec.json.Decoder(ActionOutcome).decode
+permit: Final = msgspec.json.Decoder(WritePermit).decode
+policies: Final = msgspec.json.Decoder(PolicySet).decode
+request: Final = msgspec.json.Decoder(RequestKey).decode
+undelivered: Final = msgspec.json.Decoder(Undelivered).decode
+
+
+def text_of(record: object) -> str:
+    """The record as JSON. Raises `InvalidInput` when a text in it is not Unicode, as with half a surrogate pair."""
+    try:
+        return _encoder.encode(record).decode()
+    except UnicodeEncodeError:
+        raise InvalidInput("A text holds half a surrogate pair, which is not a character; remove it.") from None

@@ -1,0 +1,62 @@
+"""Which method does which command, and what can be made ready before the writer's turn comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
+from typing import Any, Final
+
+from enactor.domain.attempt import ExecutionAttempt
+from enactor.domain.permit import WritePermit
+from enactor.ports import commands as c
+from enactor.stores.sqlite import codec, intents, runs
+from enactor.stores.sqlite import configuration as conf
+from enactor.stores.sqlite.book import Prepared, Unit
+
+_Method = Callable[..., Iterator[None]]
+
+_METHODS: Final[dict[type, tuple[_Method, Callable[[Any], object] | None]]] = {
+    c.CreateIntent: (intents.create_intent, attrgetter("intent")),
+    c.ReserveRequest: (intents.reserve_request, attrgetter("request")),
+    c.UpdateIntent: (intents.update_intent, attrgetter("intent")),
+    c.AppendApproval: (intents.append_approval, attrgetter("approval")),
+    c.StartAttempt: (runs.start_attempt, attrgetter("attempt")),
+    c.UpdateAttempt: (runs.update_attempt, attrgetter("attempt")),
+    c.TakePermit: (runs.take_permit, attrgetter("permit")),
+    c.SettlePermit: (runs.settle_permit, attrgetter("permit")),
+    c.DoubtAfterRestore: (runs.doubt_after_restore, attrgetter("permit")),
+    c.RequestCancel: (runs.request_cancel, None),
+    c.RecordOutcome: (runs.record_outcome, attrgetter("outcome")),
+    c.AppendLedger: (runs.append_ledger, None),
+    c.RegisterActionType: (conf.register_action_type, attrgetter("action_type")),
+    c.DeprecateActionType: (conf.deprecate_action_type, attrgetter("action_type")),
+    c.SetKillSwitch: (conf.set_kill_switch, attrgetter("switch")),
+    c.SetBudget: (conf.set_budget, attrgetter("budget")),
+    c.SetPolicies: (conf.set_policies, attrgetter("policies")),
+    c.CreateObject: (conf.create_object, attrgetter("object")),
+    c.DeleteObject: (conf.delete_object, None),
+    conf.MoveCursor: (conf.move_cursor, None),
+    conf.KeepUndelivered: (conf.keep_undelivered, attrgetter("record")),
+    conf.ForgetUndelivered: (conf.forget_undelivered, None),
+}
+
+
+def prepare(commands: Sequence[Any]) -> Unit:
+    """A commit with its records as JSON, so that nothing can go wrong with them while others wait.
+
+    Raises:
+        InvalidInput: a text in a record is not Unicode.
+    """
+    prepared = []
+    attempts: dict[str, ExecutionAttempt] = {}
+    settled: dict[int, WritePermit] = {}
+    for command in commands:
+        kind = type(command)
+        method, record_of = _METHODS[kind]
+        record = record_of(command) if record_of is not None else None
+        prepared.append(Prepared(method, command, codec.text_of(record) if record is not None else ""))
+        if kind is c.UpdateAttempt or kind is c.StartAttempt:
+            attempts[command.attempt.action_intent_id] = command.attempt
+        elif kind is c.SettlePermit:
+            settled[command.permit.call_no] = command.permit
+    return Unit(tuple(prepared), attempts, settled)

@@ -1,0 +1,66 @@
+"""Opening database files: settings of connections, and every check that can be made before anything is written."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from enactor.domain.errors import StoreFailed
+
+_OLDEST: Final = (3, 37, 0)
+_BUSY_SECONDS: Final = 60.0
+_CHECKPOINT_PAGES: Final = 4_000
+_KEPT_WAL_BYTES: Final = 64 * 1024 * 1024
+
+
+def require_sqlite() -> None:
+    """Raises `StoreFailed` when Python's SQLite is older than what the schema needs."""
+    if sqlite3.sqlite_version_info < _OLDEST:
+        needed = ".".join(map(str, _OLDEST))
+        raise StoreFailed(
+            f"This Python has SQLite {sqlite3.sqlite_version}, and Enactor needs {needed} or newer. Use a newer Python."
+        )
+
+
+def connect_writer(path: Path) -> sqlite3.Connection:
+    """The one connection that writes: autocommit, write-ahead log, every commit on the disk before it returns.
+
+    Raises:
+        sqlite3.Error: the file is not a database, is damaged, or cannot be written.
+    """
+    connection = _connect(path)
+    try:
+        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode != "wal":
+            raise StoreFailed(
+                f"The database {path} lies where SQLite cannot keep a write-ahead log (a network drive?). "
+                "Put it on a local disk."
+            )
+        connection.execute("PRAGMA synchronous = FULL")
+        # macOS: fsync alone leaves the data in the drive's cache. Elsewhere these two do nothing.
+        connection.execute("PRAGMA fullfsync = ON")
+        connection.execute("PRAGMA checkpoint_fullfsync = ON")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        connection.execute(f"PRAGMA journal_size_limit = {_KEPT_WAL_BYTES}")
+        # A read-only file opens without complaint; only wanting to write shows it.
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """A connection that only reads. It sees what was committed when its statement or transaction began."""
+    connection = _connect(path)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # Statements go from thread to thread with the connection, never two threads at once.
+    return sqlite3.connect(
+        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+    )

@@ -1,0 +1,256 @@
+"""Queries for many records: listings of executions, what is due, the containment report's runs, registry, objects."""
+
+# ruff: noqa: S608 - statements are joined from constants of this module alone; every value is bound.
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+import msgspec
+
+from enactor.domain.action_type import ActionType
+from enactor.domain.attempt import ExecutionAttempt, RunStatus
+from enactor.domain.intent import ActionIntent
+from enactor.domain.kill_switch import ContainedRun, Containment
+from enactor.domain.paging import Position
+from enactor.domain.permit import CallResult, WritePermit, in_doubt
+from enactor.domain.time import rfc3339
+from enactor.ports.commands import InternalObject
+from enactor.ports.store import ExecutionFilter, ExecutionRow, RunDue
+from enactor.stores.sqlite import codec
+from enactor.stores.sqlite.point_reads import many
+
+# -- executions ------------------------------------------------------------------------------------------------------
+# ?1 tenant, ?2 before this id, ?3 accounts as a JSON array, ?4 action type, ?5 proposer, ?6 status, ?7 limit.
+
+_WANTED: Final = """
+    i.tenant_id = ?1 AND i.action_intent_id < ?2 AND (?3 IS NULL OR i.account_id IN (SELECT value FROM json_each(?3)))
+    AND (?4 IS NULL OR i.action_type = ?4) AND (?5 IS NULL OR i.proposed_by = ?5)
+"""
+_ALL: Final = "SELECT i.action_intent_id AS id FROM intents i INDEXED BY intents_by_tenant WHERE" + _WANTED
+_OWN_STATUS: Final = _ALL + "AND i.status = ?6"
+_UNSTARTED: Final = "SELECT i.action_intent_id AS id FROM unstarted i WHERE" + _WANTED + "AND i.status = ?6"
+_CLOSED: Final = (
+    "SELECT i.action_intent_id AS id FROM intents i INDEXED BY intents_closed WHERE"
+    + _WANTED
+    + "AND i.status = ?6 AND i.status IN ('REJECTED', 'EXPIRED', 'CANCELLED')"
+)
+_NEVER_RUN: Final = _CLOSED + " AND NOT EXISTS (SELECT 1 FROM attempts WHERE action_intent_id = i.action_intent_id)"
+_OPEN: Final = (
+    "SELECT a.action_intent_id AS id FROM attempts a INDEXED BY attempts_open"
+    " CROSS JOIN intents i USING (action_intent_id) WHERE a.status IN ('RUNNING', 'IN_DOUBT') AND a.status = ?6 AND"
+    + _WANTED
+)
+_WITHOUT_EFFECT: Final = (
+    "SELECT a.action_intent_id AS id FROM attempts a INDEXED BY attempts_without_effect"
+    " CROSS JOIN intents i USING (action_intent_id)"
+    " WHERE a.status IN ('FAILED', 'CANCELLED', 'EXPIRED') AND a.status = ?6 AND a.tenant_id = ?1"
+    " AND a.action_intent_id < ?2 AND" + _WANTED
+)
+_SUCCEEDED: Final = _ALL + "AND (SELECT status FROM attempts WHERE action_intent_id = i.action_intent_id) = 'SUCCEEDED'"
+_ENDED_OR_CLOSED: Final = f"SELECT id FROM ({_WITHOUT_EFFECT}) UNION ALL SELECT id FROM ({_NEVER_RUN})"
+
+_SOURCES: Final[dict[str | None, tuple[str, str]]] = {
+    None: (_ALL, ""),
+    "PENDING_APPROVAL": (_UNSTARTED, "PENDING_APPROVAL"),
+    "PENDING": (_UNSTARTED, "APPROVED"),
+    "RUNNING": (_OPEN, "RUNNING"),
+    "IN_DOUBT": (_OPEN, "IN_DOUBT"),
+    "SUCCEEDED": (_SUCCEEDED, "SUCCEEDED"),
+    "FAILED": (_WITHOUT_EFFECT, "FAILED"),
+    "CANCELLED": (_ENDED_OR_CLOSED, "CANCELLED"),
+    "EXPIRED": (_ENDED_OR_CLOSED, "EXPIRED"),
+    "REJECTED": (_NEVER_RUN, "REJECTED"),
+    "INTENT:PENDING_APPROVAL": (_UNSTARTED, "PENDING_APPROVAL"),
+    "INTENT:APPROVED": (_OWN_STATUS, "APPROVED"),
+    "INTENT:REJECTED": (_CLOSED, "REJECTED"),
+    "INTENT:CANCELLED": (_CLOSED, "CANCELLED"),
+    "INTENT:EXPIRED": (_CLOSED, "EXPIRED"),
+}
+"""Where to look for each status, so that no listing reads everything that ever ran to find a few."""
+
+
+def _rows_of(source: str) -> str:
+    return (
+        "SELECT i.body, a.body, (SELECT o.body FROM outcomes o WHERE o.action_intent_id = s.id "
+        "ORDER BY o.run_number DESC, o.outcome_revision DESC LIMIT 1) "
+        f"FROM (SELECT id FROM ({source}) ORDER BY id DESC LIMIT ?7) s "
+        "CROSS JOIN intents i ON i.action_intent_id = s.id "
+        "LEFT JOIN attempts a ON a.action_intent_id = s.id ORDER BY s.id DESC"
+    )
+
+
+_LISTINGS: Final = {status: (_rows_of(source), own) for status, (source, own) in _SOURCES.items()}
+
+
+def executions(
+    connection: sqlite3.Connection, tenant_id: str, where: ExecutionFilter, limit: int, before: str
+) -> list[ExecutionRow]:
+    """Up to `limit` rows before an intent id, newest first."""
+    if where.status not in _LISTINGS:
+        return []
+    query, status = _LISTINGS[where.status]
+    accounts = None if where.account_ids is None else msgspec.json.encode(where.account_ids).decode()
+    key = (tenant_id, before, accounts, where.action_type, where.proposed_by, status, limit)
+    rows = []
+    for intent, attempt_body, outcome_body in connection.execute(query, key):
+        attempt = codec.attempt(attempt_body) if attempt_body else None
+        outcome = codec.outcome(outcome_body) if outcome_body else None
+        current = outcome is not None and attempt is not None and outcome.run_number == attempt.run_number
+        rows.append(ExecutionRow(intent=codec.intent(intent), attempt=attempt, outcome=outcome if current else None))
+    return rows
+
+
+# -- due, expired ----------------------------------------------------------------------------------------------------
+
+_DUE: Final = """
+SELECT action_intent_id, tenant_id, 1, NULL, 0, 0 FROM unstarted
+    WHERE action_intent_id > ?1 AND status = 'APPROVED' AND shadow = 0
+UNION ALL SELECT action_intent_id, tenant_id, json_extract(body, '$.run_number'), status, resume_at, deadline_at
+    FROM attempts INDEXED BY attempts_open
+    WHERE action_intent_id > ?1 AND status IN ('RUNNING', 'IN_DOUBT')
+    AND (status = 'RUNNING' OR (deadline_at > 0 AND deadline_at <= ?2))
+ORDER BY 1 LIMIT ?3
+"""
+_EXPIRED: Final = """
+SELECT i.body FROM unstarted u CROSS JOIN intents i USING (action_intent_id)
+WHERE u.action_intent_id > ? AND u.expires_at_epoch <= ? ORDER BY u.action_intent_id LIMIT ?
+"""
+
+
+def due(connection: sqlite3.Connection, now_ms: int, limit: int, after: str) -> tuple[RunDue, ...]:
+    """See `Store.due`."""
+    return tuple(
+        RunDue(
+            action_intent_id=action_intent_id,
+            tenant_id=tenant_id,
+            run_number=run_number,
+            status=RunStatus(status) if status else None,
+            resume_at=resume_at,
+            deadline_at=deadline_at,
+        )
+        for action_intent_id, tenant_id, run_number, status, resume_at, deadline_at in connection.execute(
+            _DUE, (after, now_ms, limit)
+        )
+    )
+
+
+def expired(connection: sqlite3.Connection, now_ms: int, limit: int, after: str) -> tuple[ActionIntent, ...]:
+    """See `Store.expired`."""
+    return many(connection, _EXPIRED, (after, now_ms // 1000, limit), codec.intent)
+
+
+# -- containment -----------------------------------------------------------------------------------------------------
+
+_IN_SCOPE: Final = """
+SELECT id, i.account_id, i.action_type, i.status, (SELECT body FROM attempts WHERE action_intent_id = id) FROM (
+    SELECT action_intent_id AS id FROM unstarted
+        WHERE action_intent_id > ?2 AND tenant_id = ?1 AND status = 'APPROVED' AND shadow = 0
+    UNION ALL SELECT action_intent_id FROM attempts INDEXED BY attempts_open
+        WHERE action_intent_id > ?2 AND tenant_id = ?1 AND status IN ('RUNNING', 'IN_DOUBT')
+    UNION ALL SELECT action_intent_id FROM attempts INDEXED BY attempts_ended
+        WHERE action_intent_id > ?2 AND tenant_id = ?1 AND updated_at >= ?3
+        AND status IN ('SUCCEEDED', 'FAILED', 'CANCELLED', 'EXPIRED')
+    ORDER BY 1) CROSS JOIN intents i ON i.action_intent_id = id
+WHERE (?4 IS NULL OR i.connector_id = ?4) AND (?5 IS NULL OR i.action_type = ?5) ORDER BY id LIMIT ?6
+"""
+
+
+def runs_in_scope(
+    connection: sqlite3.Connection, tenant_id: str, scope: str, since: str, limit: int, after: str
+) -> list[ContainedRun]:
+    """Up to `limit` runs after an intent id, as they all are at one moment."""
+    selected = _selected(tenant_id, scope)
+    if selected is None:
+        return []
+    connection.execute("BEGIN")
+    try:
+        rows = connection.execute(_IN_SCOPE, (tenant_id, after, since, *selected, limit)).fetchall()
+        permits = "SELECT body FROM permits WHERE action_intent_id = ?"
+        return [
+            _contained(
+                action_intent_id,
+                account_id,
+                action_type,
+                codec.attempt(attempt) if attempt else None,
+                many(connection, permits, (action_intent_id,), codec.permit),
+            )
+            for action_intent_id, account_id, action_type, _, attempt in rows
+        ]
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _selected(tenant_id: str, scope: str) -> tuple[str | None, str | None] | None:
+    """The connector and the action type that a storage scope names for a tenant; None when it names no run of it."""
+    own = f"tenant:{tenant_id}"
+    if scope in ("global", own):
+        return None, None
+    part = scope.removeprefix(f"{own}/")
+    for prefix, position in (("connector:", 0), ("action-type:", 1)):
+        if part.startswith(prefix):
+            name = part.removeprefix(prefix)
+            return (name, None) if position == 0 else (None, name)
+    return None
+
+
+def _contained(
+    action_intent_id: str,
+    account_id: str,
+    action_type: str,
+    attempt: ExecutionAttempt | None,
+    permits: tuple[WritePermit, ...],
+) -> ContainedRun:
+    open_until = [permit.call_not_after for permit in permits if permit.result is CallResult.OPEN]
+    status = attempt.status if attempt else None
+    if status is RunStatus.IN_DOUBT or any(in_doubt(permit) for permit in permits):
+        containment = Containment.UNKNOWN
+    elif status is RunStatus.SUCCEEDED or any(permit.result is CallResult.DONE for permit in permits):
+        containment = Containment.EXECUTED
+    else:
+        containment = Containment.BLOCKED
+    return ContainedRun(
+        action_intent_id=action_intent_id,
+        run_number=attempt.run_number if attempt else 1,
+        account_id=account_id,
+        action_type=action_type,
+        containment=containment,
+        status=status.value if status else "PENDING",
+        open_until=rfc3339(max(open_until)) if open_until else None,
+    )
+
+
+# -- registry, internal objects --------------------------------------------------------------------------------------
+
+_ACTION_TYPES: Final = """
+SELECT body FROM action_types e
+WHERE tenant_id IN ('', ?) AND (action_type, tenant_id) > (?, ?) AND registry_version = (
+    SELECT max(registry_version) FROM action_types WHERE tenant_id = e.tenant_id AND action_type = e.action_type)
+ORDER BY action_type, tenant_id LIMIT ?
+"""
+_OBJECTS: Final = """
+SELECT body FROM objects INDEXED BY objects_by_age
+WHERE tenant_id = ?1 AND object_type = ?2 AND deleted = 0 AND (?3 IS NULL OR (created_at, object_id) < (?3, ?4))
+AND (?5 IS NULL OR account_id IN (SELECT value FROM json_each(?5)))
+ORDER BY created_at DESC, object_id DESC LIMIT ?6
+"""
+
+
+def action_types(connection: sqlite3.Connection, tenant_id: str, limit: int, after: Position) -> tuple[ActionType, ...]:
+    """Up to `limit` entries after a name and tenant."""
+    return many(connection, _ACTION_TYPES, (tenant_id, *after, limit), codec.action_type)
+
+
+def objects(
+    connection: sqlite3.Connection,
+    tenant_id: str,
+    object_type: str,
+    account_ids: tuple[str, ...] | None,
+    limit: int,
+    before: Position | None,
+) -> tuple[InternalObject, ...]:
+    """Up to `limit` objects before an instant and id, newest first."""
+    accounts = None if account_ids is None else msgspec.json.encode(account_ids).decode()
+    key = (tenant_id, object_type, *(before or (None, None)), accounts, limit)
+    return many(connection, _OBJECTS, key, codec.internal_object)

@@ -1,0 +1,216 @@
+-- Schema version 1. Rows of one intent lie together, and what is newer lies later, because ids are UUIDv7s and tables
+-- are clustered on them. `body` is the whole record as JSON; the other columns are there for conditions and listings.
+
+CREATE TABLE intents (
+    action_intent_id TEXT NOT NULL PRIMARY KEY,
+    tenant_id        TEXT NOT NULL,
+    account_id       TEXT NOT NULL,
+    action_type      TEXT NOT NULL,
+    connector_id     TEXT NOT NULL,
+    proposed_by      TEXT NOT NULL,
+    status           TEXT NOT NULL,
+    revision         INTEGER NOT NULL,
+    version          INTEGER NOT NULL,
+    approval_digest  TEXT NOT NULL,
+    effect_key       TEXT,
+    body             TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX intents_by_tenant ON intents (tenant_id, action_intent_id, account_id, action_type, proposed_by);
+
+CREATE INDEX intents_closed ON intents (tenant_id, status, action_intent_id)
+    WHERE status IN ('REJECTED', 'EXPIRED', 'CANCELLED');
+
+-- The last record of each revision but the current one.
+CREATE TABLE earlier_revisions (
+    action_intent_id TEXT NOT NULL,
+    revision         INTEGER NOT NULL,
+    body             TEXT NOT NULL,
+    PRIMARY KEY (action_intent_id, revision)
+) STRICT, WITHOUT ROWID;
+
+-- Pending and approved intents without a run. A start takes its row away, so that what waits is found among what waits
+-- and not among everything that ever ran.
+CREATE TABLE unstarted (
+    action_intent_id TEXT NOT NULL PRIMARY KEY,
+    tenant_id        TEXT NOT NULL,
+    account_id       TEXT NOT NULL,
+    action_type      TEXT NOT NULL,
+    connector_id     TEXT NOT NULL,
+    proposed_by      TEXT NOT NULL,
+    status           TEXT NOT NULL,
+    shadow           INTEGER NOT NULL,
+    expires_at_epoch INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE effect_keys (
+    tenant_id        TEXT NOT NULL,
+    effect_key       TEXT NOT NULL,
+    action_intent_id TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, effect_key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE requests (
+    tenant_id TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    key       TEXT NOT NULL,
+    body      TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, principal, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE approvals (
+    action_intent_id TEXT NOT NULL,
+    number           INTEGER NOT NULL,
+    body             TEXT NOT NULL,
+    PRIMARY KEY (action_intent_id, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE attempts (
+    action_intent_id TEXT NOT NULL PRIMARY KEY,
+    tenant_id        TEXT NOT NULL,
+    status           TEXT NOT NULL,
+    resume_at        INTEGER NOT NULL,
+    deadline_at      INTEGER NOT NULL,
+    updated_at       TEXT NOT NULL,
+    body             TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX attempts_open ON attempts (action_intent_id) WHERE status IN ('RUNNING', 'IN_DOUBT');
+
+CREATE INDEX attempts_ended ON attempts (tenant_id, updated_at)
+    WHERE status IN ('SUCCEEDED', 'FAILED', 'CANCELLED', 'EXPIRED');
+
+CREATE INDEX attempts_without_effect ON attempts (tenant_id, status, action_intent_id)
+    WHERE status IN ('FAILED', 'CANCELLED', 'EXPIRED');
+
+CREATE TABLE permits (
+    action_intent_id TEXT NOT NULL,
+    call_no          INTEGER NOT NULL,
+    body             TEXT NOT NULL,
+    PRIMARY KEY (action_intent_id, call_no)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE cancel_requests (
+    action_intent_id TEXT NOT NULL,
+    run_number       INTEGER NOT NULL,
+    requested_by     TEXT NOT NULL,
+    requested_at     TEXT NOT NULL,
+    PRIMARY KEY (action_intent_id, run_number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outcomes (
+    action_intent_id TEXT NOT NULL,
+    run_number       INTEGER NOT NULL,
+    outcome_revision INTEGER NOT NULL,
+    body             TEXT NOT NULL,
+    PRIMARY KEY (action_intent_id, run_number, outcome_revision)
+) STRICT, WITHOUT ROWID;
+
+-- The ledger is only ever appended to.
+CREATE TABLE ledger (
+    position          INTEGER NOT NULL PRIMARY KEY,
+    tenant_id         TEXT NOT NULL,
+    account_id        TEXT NOT NULL,
+    seq               INTEGER NOT NULL,
+    action_intent_id  TEXT NOT NULL,
+    sequence          INTEGER NOT NULL,
+    run_number        INTEGER NOT NULL,
+    event_type        TEXT NOT NULL,
+    timestamp         TEXT NOT NULL,
+    actor             TEXT NOT NULL,
+    trace_id          TEXT NOT NULL,
+    decision_trace_id TEXT NOT NULL,
+    entry_id          TEXT NOT NULL,
+    data              TEXT NOT NULL,
+    salt              TEXT NOT NULL,
+    data_commitment   TEXT NOT NULL,
+    prev_hash         TEXT NOT NULL,
+    hash              TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX ledger_by_intent ON ledger (action_intent_id) WHERE action_intent_id <> '';
+
+CREATE INDEX ledger_by_tenant ON ledger (tenant_id);
+
+CREATE INDEX ledger_without_intent ON ledger (trace_id, decision_trace_id) WHERE action_intent_id = '';
+
+-- Which intents a trace has entries of: one row for an execution instead of an index entry for each ledger entry.
+CREATE TABLE traces (
+    trace_id         TEXT NOT NULL,
+    action_intent_id TEXT NOT NULL,
+    PRIMARY KEY (trace_id, action_intent_id)
+) STRICT, WITHOUT ROWID;
+
+-- The last entry of each chain.
+CREATE TABLE chains (
+    tenant_id  TEXT NOT NULL,
+    account_id TEXT NOT NULL,
+    seq        INTEGER NOT NULL,
+    hash       TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, account_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE action_types (
+    tenant_id        TEXT NOT NULL,
+    action_type      TEXT NOT NULL,
+    registry_version INTEGER NOT NULL,
+    body             TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, action_type, registry_version)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE kill_switches (
+    scope TEXT NOT NULL PRIMARY KEY,
+    body  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE budgets (
+    tenant_id   TEXT NOT NULL,
+    action_type TEXT NOT NULL,
+    body        TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, action_type)
+) STRICT, WITHOUT ROWID;
+
+-- How many charged runs started in each second: enough to know what any window has used, whenever it is set.
+CREATE TABLE budget_starts (
+    tenant_id   TEXT NOT NULL,
+    second      INTEGER NOT NULL,
+    action_type TEXT NOT NULL,
+    starts      INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, second, action_type)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE policies (
+    tenant_id TEXT NOT NULL PRIMARY KEY,
+    version   INTEGER NOT NULL,
+    body      TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Internal objects. A deleted one stays as what its key made, so that a late call does not make it again.
+CREATE TABLE objects (
+    tenant_id    TEXT NOT NULL,
+    object_id    TEXT NOT NULL,
+    account_id   TEXT NOT NULL,
+    object_type  TEXT NOT NULL,
+    creation_key TEXT NOT NULL,
+    created_at   TEXT NOT NULL,
+    deleted      INTEGER NOT NULL,
+    body         TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, object_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX objects_by_creation_key ON objects (tenant_id, creation_key);
+
+CREATE INDEX objects_by_age ON objects (tenant_id, object_type, created_at, object_id) WHERE deleted = 0;
+
+CREATE TABLE delivery_cursors (
+    name     TEXT NOT NULL PRIMARY KEY,
+    position INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE undelivered (
+    consumer TEXT NOT NULL,
+    dead     INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    body     TEXT NOT NULL,
+    PRIMARY KEY (consumer, dead, position)
+) STRICT, WITHOUT ROWID;

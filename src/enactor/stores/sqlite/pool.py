@@ -1,0 +1,72 @@
+"""Connections that read, each on a thread of its own, so that the disk never holds up the event loop or the writer."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Concatenate, Final, ParamSpec, TypeVar
+
+from enactor.domain.errors import StoreFailed
+from enactor.stores.sqlite.errors import failure
+from enactor.stores.sqlite.files import connect_reader
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+_THREADS: Final = 3
+
+
+class Pool:
+    """Runs queries off the event loop.
+
+    Args:
+        path: the database.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._own = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._threads = ThreadPoolExecutor(_THREADS, "enactor-sqlite-reader")
+        self._closed = False
+
+    async def read(
+        self,
+        query: Callable[Concatenate[sqlite3.Connection, Arguments], Result],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Result:
+        """What `query` answers, given a connection and the arguments. It sees every commit acknowledged by now.
+
+        Raises:
+            StoreFailed: the database cannot be read.
+        """
+        if self._closed:
+            raise StoreFailed("The store is closed.")
+
+        def ask() -> Result:
+            try:
+                return query(self._connection(), *args, **kwargs)
+            except sqlite3.Error as error:
+                raise failure(str(self._path), error) from None
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._own, "connection", None)
+        if connection is None:
+            connection = self._own.connection = connect_reader(self._path)
+            self._connections.append(connection)
+        return connection
+
+    def close(self) -> None:
+        """Lets every query end, and closes the connections. Blocks until then."""
+        self._closed = True
+        self._threads.shutdown(wait=True)
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()

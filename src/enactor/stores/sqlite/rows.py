@@ -1,0 +1,61 @@
+"""Rows that a batch is about to write, collected table by table, and written with one call for each statement."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from enactor.domain.errors import StoreFailed
+from enactor.stores.sqlite import sql
+
+Row = tuple[Any, ...]
+
+
+class Rows:
+    """The rows of the batch under way.
+
+    What reads the database in the middle of a batch calls `flush` first, and then sees what the batch has done so far.
+
+    Args:
+        connection: the writer's.
+        path: the database's path, for messages.
+        more: asked at each flush for rows that are kept elsewhere until then.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: str, more: Callable[[Rows], None]) -> None:
+        self.connection: Final = connection
+        self._path = path
+        self._more = more
+        self._pending: dict[str, list[Row]] = {statement: [] for statement in sql.ORDER}
+        self._version = self._data_version()
+
+    def add(self, statement: str, row: Row) -> None:
+        """Adds a row for one of the statements of `sql`."""
+        self._pending[statement].append(row)
+
+    def add_all(self, statement: str, rows: Iterable[Row]) -> None:
+        """Adds many rows for one statement."""
+        self._pending[statement].extend(rows)
+
+    def flush(self) -> None:
+        """Executes what was added, in the batch's transaction, which the first flush with rows begins."""
+        self._more(self)
+        for statement, rows in self._pending.items():
+            if rows:
+                if not self.connection.in_transaction:
+                    self._begin()
+                self.connection.executemany(statement, rows)
+                rows.clear()
+
+    def _begin(self) -> None:
+        self.connection.execute("BEGIN IMMEDIATE")
+        # What the writer knows of the database it keeps in memory. That holds only while nobody else writes.
+        if self._data_version() != self._version:
+            raise StoreFailed(
+                f"Another program changed the database {self._path} while Enactor had it open. "
+                "Let nothing else write to it, and start again."
+            )
+
+    def _data_version(self) -> int:
+        return int(self.connection.execute("PRAGMA data_version").fetchone()[0])

@@ -1,0 +1,230 @@
+"""Conditions and effects: locks, permits, outcomes and the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from enactor.domain.attempt import ExecutionAttempt, RunStatus
+from enactor.domain.kill_switch import stopped_by
+from enactor.domain.ledger import entry_hash
+from enactor.domain.permit import CallResult, Purpose
+from enactor.ports import commands as c
+from enactor.ports.commands import Conflict, ConflictKind
+from enactor.stores.sqlite import codec, sql
+from enactor.stores.sqlite.book import Book, Unit
+from enactor.stores.sqlite.state import IntentState
+
+_GIVES_KEY_BACK: Final = frozenset({RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.EXPIRED})
+_MAY_RUN_AGAIN: Final = frozenset({RunStatus.FAILED, RunStatus.CANCELLED})
+
+
+def start_attempt(book: Book, command: c.StartAttempt, body: str, unit: Unit) -> Iterator[None]:
+    """Does `StartAttempt`."""
+    attempt = command.attempt
+    state = book.states.get(attempt.action_intent_id)
+    stored, facts = state.attempt, state.facts
+    if stored is not None and not (attempt.run_number == stored.run_number + 1 and stored.status in _MAY_RUN_AGAIN):
+        same = stored.owner == attempt.owner
+        raise Conflict(ConflictKind.STARTED_BY_SAME_OWNER if same else ConflictKind.STARTED_BY_OTHER_OWNER, stored)
+    if facts is None or facts.tenant_id != attempt.tenant_id:
+        raise Conflict(ConflictKind.NOT_FOUND)
+    if (
+        facts.status != "APPROVED"
+        or facts.version != command.intent_version
+        or facts.revision != command.revision
+        or facts.approval_digest != command.approval_digest
+    ):
+        raise Conflict(ConflictKind.APPROVAL_STALE, book.intent(attempt.action_intent_id))
+    if stored is None and attempt.run_number != 1:
+        raise Conflict(ConflictKind.STATUS_CHANGED)
+    if command.charge_budget:
+        for budget in book.shared.budgets_of(attempt.tenant_id, attempt.action_type):
+            if book.shared.used(budget, command.now_ms) >= budget.max_executions:
+                raise Conflict(ConflictKind.BUDGET_EXCEEDED, budget)
+    if stored is not None:
+        book.require_effect_key(attempt.action_intent_id, facts)
+    yield
+    if command.charge_budget:
+        book.shared.charge(attempt.tenant_id, attempt.action_type, command.now_ms)
+    if stored is None:
+        book.shared.unstarted(attempt.action_intent_id, None)
+        book.rows.add(
+            sql.ADD_ATTEMPT,
+            (
+                attempt.action_intent_id,
+                attempt.tenant_id,
+                attempt.status.value,
+                attempt.resume_at,
+                attempt.deadline_at,
+                attempt.updated_at,
+                body,
+            ),
+        )
+    else:
+        book.claim(attempt.action_intent_id, facts)
+        _change_attempt(book, attempt, body)
+    _hold_attempt(book, state, attempt)
+
+
+def update_attempt(book: Book, command: c.UpdateAttempt, body: str, unit: Unit) -> Iterator[None]:
+    """Does `UpdateAttempt`."""
+    attempt = command.attempt
+    state = book.states.get(attempt.action_intent_id)
+    stored = state.attempt
+    if stored is None or stored.tenant_id != attempt.tenant_id:
+        raise Conflict(ConflictKind.NOT_FOUND)
+    if stored.fence != command.expected_fence or stored.run_number != attempt.run_number:
+        raise Conflict(ConflictKind.STALE_FENCE, stored)
+    if stored.status is not command.expected_status:
+        raise Conflict(ConflictKind.STATUS_CHANGED, stored)
+    yield
+    _change_attempt(book, attempt, body)
+    _hold_attempt(book, state, attempt)
+
+
+def take_permit(book: Book, command: c.TakePermit, body: str, unit: Unit) -> Iterator[None]:
+    """Does `TakePermit`."""
+    permit = command.permit
+    state = book.states.get(permit.action_intent_id)
+    attempt = unit.attempts.get(permit.action_intent_id, state.attempt)
+    if attempt is None:
+        raise Conflict(ConflictKind.NOT_FOUND)
+    if attempt.fence != permit.fence or attempt.run_number != permit.run_number:
+        raise Conflict(ConflictKind.STALE_FENCE, attempt)
+    if attempt.status is not RunStatus.RUNNING:
+        raise Conflict(ConflictKind.STATUS_CHANGED, attempt)
+    for known in ({**state.permits, **unit.settled}).values() if state.permits else ():
+        if known.call_no == permit.call_no or known.result is CallResult.OPEN:
+            raise Conflict(ConflictKind.PERMIT_TAKEN, known)
+    compensates = permit.purpose is Purpose.COMPENSATION
+    if book.shared.switches:
+        scope = stopped_by(command.marks, book.shared.switches, for_compensation=compensates)
+        if scope is not None:
+            raise Conflict(ConflictKind.SWITCH_CHANGED, book.shared.switches[scope])
+    if not compensates and permit.run_number in state.cancelled_runs:
+        raise Conflict(ConflictKind.CANCEL_REQUESTED)
+    yield
+    state.permits[permit.call_no] = permit
+    book.rows.add(sql.ADD_PERMIT, (permit.action_intent_id, permit.call_no, body))
+
+
+def settle_permit(book: Book, command: c.SettlePermit, body: str, unit: Unit) -> Iterator[None]:
+    """Does `SettlePermit`."""
+    permit = command.permit
+    state = book.states.get(permit.action_intent_id)
+    stored = state.permits.get(permit.call_no)
+    if stored is None:
+        raise Conflict(ConflictKind.NOT_FOUND)
+    if command.expected_fence is not None:
+        attempt = unit.attempts.get(permit.action_intent_id, state.attempt)
+        if attempt is None:
+            raise Conflict(ConflictKind.NOT_FOUND)
+        if attempt.fence != command.expected_fence:
+            raise Conflict(ConflictKind.STALE_FENCE, attempt)
+    if stored.result is not command.expected:
+        raise Conflict(ConflictKind.PERMIT_SETTLED, stored)
+    yield
+    state.permits[permit.call_no] = permit
+    book.rows.add(sql.CHANGE_PERMIT, (permit.action_intent_id, permit.call_no, body))
+
+
+def doubt_after_restore(book: Book, command: c.DoubtAfterRestore, body: str, unit: Unit) -> Iterator[None]:
+    """Does `DoubtAfterRestore`."""
+    permit = command.permit
+    state = book.states.get(permit.action_intent_id)
+    yield
+    known = permit.call_no in state.permits
+    state.permits[permit.call_no] = permit
+    book.rows.add(sql.CHANGE_PERMIT if known else sql.ADD_PERMIT, (permit.action_intent_id, permit.call_no, body))
+
+
+def request_cancel(book: Book, command: c.RequestCancel, body: str, unit: Unit) -> Iterator[None]:
+    """Does `RequestCancel`."""
+    state = book.states.get(command.action_intent_id)
+    yield
+    state.cancelled_runs.add(command.run_number)
+    book.rows.add(
+        sql.ADD_CANCEL,
+        (command.action_intent_id, command.run_number, command.requested_by, command.requested_at),
+    )
+
+
+def record_outcome(book: Book, command: c.RecordOutcome, body: str, unit: Unit) -> Iterator[None]:
+    """Does `RecordOutcome`."""
+    outcome = command.outcome
+    state = book.states.get(outcome.action_intent_id)
+    key = (outcome.run_number, outcome.outcome_revision)
+    if key in state.outcomes:
+        stored = book.stored(
+            "SELECT body FROM outcomes WHERE action_intent_id = ? AND run_number = ? AND outcome_revision = ?",
+            (outcome.action_intent_id, *key),
+        )
+        raise Conflict(ConflictKind.OUTCOME_EXISTS, codec.outcome(stored))
+    yield
+    state.outcomes.add(key)
+    book.rows.add(sql.ADD_OUTCOME, (outcome.action_intent_id, *key, body))
+
+
+def append_ledger(book: Book, command: c.AppendLedger, body: str, unit: Unit) -> Iterator[None]:
+    """Does `AppendLedger`."""
+    record = command.record
+    action_intent_id = record.action_intent_id
+    state = book.states.get(action_intent_id) if action_intent_id else None
+    yield
+    shared = book.shared
+    sequence = 0
+    if state is not None:
+        sequence = state.sequence = state.sequence + 1
+        for trace in (record.trace_id, record.decision_trace_id):
+            if trace and trace not in state.traces:
+                state.traces.add(trace)
+                book.rows.add(sql.ADD_TRACE, (trace, action_intent_id))
+    chain = (record.tenant_id, record.account_id)
+    seq, prev_hash = shared.head(chain)
+    seq += 1
+    own_hash = entry_hash(record, seq, sequence, prev_hash)
+    shared.move_head(chain, seq, own_hash)
+    shared.position += 1
+    book.rows.add(
+        sql.ADD_LEDGER,
+        (
+            shared.position,
+            *chain,
+            seq,
+            action_intent_id,
+            sequence,
+            record.run_number,
+            record.event_type.value,
+            record.timestamp,
+            record.actor,
+            record.trace_id,
+            record.decision_trace_id,
+            record.entry_id,
+            record.data,
+            record.salt,
+            record.data_commitment,
+            prev_hash,
+            own_hash,
+        ),
+    )
+
+
+def _change_attempt(book: Book, attempt: ExecutionAttempt, body: str) -> None:
+    book.rows.add(
+        sql.CHANGE_ATTEMPT,
+        (
+            attempt.action_intent_id,
+            attempt.status.value,
+            attempt.resume_at,
+            attempt.deadline_at,
+            attempt.updated_at,
+            body,
+        ),
+    )
+
+
+def _hold_attempt(book: Book, state: IntentState, attempt: ExecutionAttempt) -> None:
+    state.attempt = attempt
+    if attempt.status in _GIVES_KEY_BACK and state.facts is not None:
+        book.release(attempt.action_intent_id, state.facts)

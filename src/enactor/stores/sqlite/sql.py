@@ -1,0 +1,85 @@
+"""Every statement that writes, in the order in which a batch's rows are written."""
+
+from __future__ import annotations
+
+from typing import Final
+
+ADD_INTENT: Final = "INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+CHANGE_INTENT: Final = (
+    "UPDATE intents SET status = ?2, revision = ?3, version = ?4, approval_digest = ?5, effect_key = ?6, body = ?7 "
+    "WHERE action_intent_id = ?1"
+)
+KEEP_REVISION: Final = (
+    "INSERT OR REPLACE INTO earlier_revisions SELECT action_intent_id, revision, body FROM intents "
+    "WHERE action_intent_id = ?"
+)
+PUT_UNSTARTED: Final = "INSERT OR REPLACE INTO unstarted VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+DROP_UNSTARTED: Final = "DELETE FROM unstarted WHERE action_intent_id = ?"
+PUT_EFFECT_KEY: Final = "INSERT OR REPLACE INTO effect_keys VALUES (?, ?, ?)"
+DROP_EFFECT_KEY: Final = "DELETE FROM effect_keys WHERE tenant_id = ? AND effect_key = ?"
+ADD_REQUEST: Final = "INSERT INTO requests VALUES (?, ?, ?, ?)"
+ADD_APPROVAL: Final = "INSERT INTO approvals VALUES (?, ?, ?)"
+ADD_ATTEMPT: Final = "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?)"
+CHANGE_ATTEMPT: Final = (
+    "UPDATE attempts SET status = ?2, resume_at = ?3, deadline_at = ?4, updated_at = ?5, body = ?6 "
+    "WHERE action_intent_id = ?1"
+)
+ADD_PERMIT: Final = "INSERT INTO permits VALUES (?, ?, ?)"
+CHANGE_PERMIT: Final = "UPDATE permits SET body = ?3 WHERE action_intent_id = ?1 AND call_no = ?2"
+ADD_CANCEL: Final = "INSERT OR IGNORE INTO cancel_requests VALUES (?, ?, ?, ?)"
+ADD_OUTCOME: Final = "INSERT INTO outcomes VALUES (?, ?, ?, ?)"
+ADD_LEDGER: Final = "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+ADD_TRACE: Final = "INSERT OR IGNORE INTO traces VALUES (?, ?)"
+PUT_CHAIN: Final = "INSERT OR REPLACE INTO chains VALUES (?, ?, ?, ?)"
+ADD_ACTION_TYPE: Final = "INSERT INTO action_types VALUES (?, ?, ?, ?)"
+CHANGE_ACTION_TYPE: Final = (
+    "UPDATE action_types SET body = ?4 WHERE tenant_id = ?1 AND action_type = ?2 AND registry_version = ?3"
+)
+PUT_SWITCH: Final = "INSERT OR REPLACE INTO kill_switches VALUES (?, ?)"
+PUT_BUDGET: Final = "INSERT OR REPLACE INTO budgets VALUES (?, ?, ?)"
+ADD_STARTS: Final = (
+    "INSERT INTO budget_starts VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (tenant_id, second, action_type) DO UPDATE SET starts = starts + excluded.starts"
+)
+PUT_POLICIES: Final = "INSERT OR REPLACE INTO policies VALUES (?, ?, ?)"
+ADD_OBJECT: Final = "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, 0, ?)"
+DELETE_OBJECT: Final = "UPDATE objects SET deleted = 1 WHERE tenant_id = ? AND object_id = ?"
+MOVE_CURSOR: Final = (
+    "INSERT INTO delivery_cursors VALUES (?, ?) "
+    "ON CONFLICT (name) DO UPDATE SET position = max(position, excluded.position)"
+)
+FORGET_UNDELIVERED: Final = "DELETE FROM undelivered WHERE consumer = ? AND position = ?"
+KEEP_UNDELIVERED: Final = "INSERT INTO undelivered VALUES (?, ?, ?, ?)"
+
+ORDER: Final = (
+    ADD_INTENT,
+    KEEP_REVISION,
+    CHANGE_INTENT,
+    DROP_UNSTARTED,
+    PUT_UNSTARTED,
+    DROP_EFFECT_KEY,
+    PUT_EFFECT_KEY,
+    ADD_REQUEST,
+    ADD_APPROVAL,
+    ADD_ATTEMPT,
+    CHANGE_ATTEMPT,
+    ADD_PERMIT,
+    CHANGE_PERMIT,
+    ADD_CANCEL,
+    ADD_OUTCOME,
+    ADD_LEDGER,
+    ADD_TRACE,
+    PUT_CHAIN,
+    ADD_ACTION_TYPE,
+    CHANGE_ACTION_TYPE,
+    PUT_SWITCH,
+    PUT_BUDGET,
+    ADD_STARTS,
+    PUT_POLICIES,
+    ADD_OBJECT,
+    DELETE_OBJECT,
+    MOVE_CURSOR,
+    FORGET_UNDELIVERED,
+    KEEP_UNDELIVERED,
+)
+"""What adds a row stands before what changes it, so that a batch may do both to one record."""
