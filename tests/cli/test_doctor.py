@@ -1,5 +1,6 @@
 """`enactor doctor`: what is in force, what is wrong, and what to do."""
 
+import base64
 import json
 import shutil
 import socket
@@ -308,6 +309,24 @@ def test_secrets_are_read_and_never_shown(home: Path, monkeypatch: pytest.Monkey
     states = [finding["state"] for finding in json.loads(result.stdout)["findings"] if finding["area"] == "secret"]
     assert states == ["warning", "problem"]
     assert result.exit_code == 1
+
+
+def test_webhooks_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that the server would not call, and a secret that signs nothing, are told before it starts."""
+    secret = f"whsec_{base64.b64encode(bytes(32)).decode()}"
+    monkeypatch.setenv("GOOD", secret)
+    monkeypatch.setenv("BAD", "hunter2")
+    hooks = [
+        {"url": "https://hooks.example/x", "secret": "env:GOOD", "tenant": "acme"},
+        {"url": "https://127.0.0.1/x", "secret": "env:BAD", "tenant": "*"},
+    ]
+    Path("enactor.toml").write_text("")
+    monkeypatch.setenv("ENACTOR_WEBHOOKS", json.dumps(hooks))
+    result = run("doctor", "--json")
+    assert "hunter2" not in result.output
+    found = json.loads(result.stdout)["findings"]
+    assert [one["state"] for one in found if one["area"] == "webhook"] == ["ok", "problem"]
+    assert [one["state"] for one in found if one["area"] == "secret"] == ["ok", "problem"]
 
 
 def test_on_a_terminal_it_is_a_table(free_port: int) -> None:

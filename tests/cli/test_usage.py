@@ -96,8 +96,8 @@ def test_client_commands_start_without_the_server() -> None:
     servers = ["fastapi", "starlette", "uvicorn", "asyncio", "sqlite3", "cedarpy", "joserfc", "cryptography"]
     heavy = [*servers, "httpx", "pydantic", "rich"]
     program = (
-        "import sys; from enactor.cli.app import application; application(); "
-        f"print(*sorted(set({heavy!r}) & sys.modules.keys()))"
+        "import sys; before = set(sys.modules); from enactor.cli.app import application; application(); "
+        f"print(*sorted(set({heavy!r}) & (sys.modules.keys() - before)))"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout == "\n"

@@ -48,7 +48,7 @@ def test_the_example_is_what_leaves() -> None:
         decision_trace_id=shown["id"],
         action_intent_id=shown["subject"],
         run_number=1,
-        data={"status": "SUCCEEDED"},
+        data={"status": "SUCCEEDED", "outcome_revision": 1},
     )
     assert cloud_event(chained(entry, seq=9, sequence=6, prev_hash=GENESIS)) == shown
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 MODULES = (
     "conformance.store cli wiring system http mcp console engines.local engines.restate stores.memory stores.sqlite "
-    "gateway connectors policies outbox service pipeline ports domain"
+    "gateway connectors policies outbox settings service pipeline ports domain"
 )
 
 
@@ -64,6 +64,8 @@ def test_imports_inward_are_allowed(tmp_path: Path) -> None:
         ("ports", "enactor.service"),
         ("pipeline", "enactor.engines.local"),
         ("service", "enactor.stores.memory"),
+        ("service", "enactor.settings"),
+        ("settings", "enactor.http"),
         ("stores.sqlite", "enactor.wiring"),
         ("gateway", "enactor.system"),
         ("wiring", "enactor.cli"),

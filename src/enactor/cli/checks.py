@@ -18,9 +18,11 @@ import httpx
 from msgspec import Struct
 
 from enactor.domain.errors import EnactorError
+from enactor.gateway.egress import EgressRules
 from enactor.gateway.secrets import read_reference
 from enactor.http.dev_issuer import DevIssuer
 from enactor.http.keys import fetcher, fits, new_client, usable_keys
+from enactor.outbox.webhooks import signing_keys
 from enactor.settings.values import has_password, without_password
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ async def check(loaded: Loaded, environment: Mapping[str, str]) -> list[Finding]
         *_connectors(settings),
     ]
     findings += await _issuers(settings)
-    findings += [*_dev_key(settings), *_secrets(settings, environment), _clock()]
+    findings += [*_dev_key(settings), *_webhooks(settings), *_secrets(settings, environment), _clock()]
     return findings
 
 
@@ -238,16 +240,30 @@ def _dev_key(settings: Settings) -> Iterator[Finding]:
         yield Finding("dev key", State.OK, str(path))
 
 
+def _webhooks(settings: Settings) -> Iterator[Finding]:
+    """Whether the server would call the webhooks' addresses; it does not start with one that it may not call."""
+    rules = EgressRules(development=settings.dev)
+    for webhook in settings.webhooks:
+        try:
+            rules.check_url(webhook.url)
+        except EnactorError as error:
+            yield Finding("webhook", State.PROBLEM, error.message, "name an address that may be called")
+        else:
+            yield Finding("webhook", State.OK, f"{webhook.url} for tenant {webhook.tenant}")
+
+
 def _secrets(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
     named = [
-        (f"secret {tenant}/{name}", reference)
+        (f"secret {tenant}/{name}", reference, False)
         for tenant, secrets in settings.secrets.items()
         for name, reference in secrets.items()
     ]
-    named += [(f"webhook secret of {webhook.url}", webhook.secret) for webhook in settings.webhooks]
-    for what, reference in named:
+    named += [(f"webhook secret of {webhook.url}", webhook.secret, True) for webhook in settings.webhooks]
+    for what, reference, signs in named:
         try:
-            read_reference(reference, environment, what)
+            value = read_reference(reference, environment, what)
+            if signs:
+                signing_keys(value, what)
         except EnactorError as error:
             yield Finding("secret", State.PROBLEM, error.message, f"provide {reference}, or correct the reference")
             continue

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import orjson
+
 from enactor.domain.ledger import LedgerEntry, LedgerEvent
 
 SOURCE: Final = "enactor"
@@ -36,6 +38,8 @@ def cloud_event(entry: LedgerEntry) -> dict[str, Any]:
         },
     }
     if entry.event_type in _SIGNALS:
-        body["data"]["signal_id"] = f"signal/{entry.action_intent_id}/{entry.run_number}/{entry.sequence}"
+        revision = orjson.loads(entry.data).get("outcome_revision") if entry.data else None
+        body["data"]["outcome_revision"] = revision
+        body["data"]["signal_id"] = f"signal/{entry.action_intent_id}/{entry.run_number}/{revision or entry.sequence}"
         body["data"]["dedupe_key"] = body["data"]["signal_id"]
     return body

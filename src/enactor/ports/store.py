@@ -258,7 +258,10 @@ class Store(Protocol):
     async def entries_after(
         self, position: int, limit: int, tenant_id: str | None = None, action_intent_id: str | None = None
     ) -> tuple[LedgerEntry, ...]:
-        """Entries of one tenant or (None) of all, after a position, in order: streams, outbox and verifier read it."""
+        """Entries of one tenant or (None) of all, after a position, in order: streams, outbox and verifier read it.
+
+        Entries become visible in the order of their positions: whoever has read up to one has missed none before it.
+        """
         ...
 
     async def last_position(self) -> int:

@@ -161,6 +161,9 @@ def _footer_faults(header: Header, footer: Footer, verifier: ChainVerifier) -> t
                     fault=f"the chain ends at entry {found_seq}, and the footer says {seq}: removed",
                 )
             )
+    if not faults and not broken and footer.entries != verifier.entries:
+        counted = f"the footer counts {footer.entries} entries, and there are {verifier.entries}"
+        faults.append(ChainFault(tenant_id=header.tenant_id, account_id="", seq=0, entry_id="", fault=counted))
     return tuple(faults)
 
 

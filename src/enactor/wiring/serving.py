@@ -18,13 +18,14 @@ import uvicorn
 from fastapi import FastAPI
 
 from enactor import __version__
-from enactor.domain.errors import ConfigurationError, EnactorError, StoreFailed
+from enactor.domain.errors import ConfigurationError, EnactorError, StoreFailed, Unavailable
 from enactor.gateway.egress import EgressRefused, EgressRules, GuardedTransport
 from enactor.gateway.secrets import EnvFileSecrets, read_reference
 from enactor.http.app import create_app
 from enactor.http.auth import Authenticator
 from enactor.http.context import HttpDeps, HttpSettings
 from enactor.http.dev_issuer import DevIssuer
+from enactor.http.metrics import Metrics
 from enactor.http.streams import Streams
 from enactor.outbox.dispatcher import Dispatcher
 from enactor.outbox.metrics import OutboxCollector
@@ -68,6 +69,7 @@ class _Process:
         self._settings = settings
         self._clock = SystemClock()
         self._randomness = SystemRandomness()
+        self._metrics = Metrics()
 
     async def run(self) -> int:
         """Starts everything, serves, and stops everything in the order that loses nothing."""
@@ -112,8 +114,8 @@ class _Process:
 
         def stop_on(future: asyncio.Future[None]) -> None:
             error = None if future.cancelled() else future.exception()
-            if isinstance(error, EnactorError):
-                broken.append(error)
+            if error is not None:
+                broken.append(error if isinstance(error, EnactorError) else Unavailable("A part of the server failed."))
             server.tell_to_stop(deps.streams)
 
         # The store may give up over a request, while engine and outbox have nothing to do.
@@ -127,6 +129,7 @@ class _Process:
         try:
             await server.serve(sockets=[listening])
         finally:
+            await deps.authenticator.close()
             await dispatcher.drain(self._settings.drain_seconds)
             if gave_up.done() and not broken:
                 broken.append(await _why(assembly.store))
@@ -162,6 +165,7 @@ class _Process:
             pipeline=PipelineSettings(max_pause_ms=round(settings.max_pause_seconds * 1000)),
             transforms=find_transforms(),
             concurrency=settings.concurrency,
+            listener=self._metrics.ended,
         )
 
     def _http(self, assembly: Assembly) -> HttpDeps:
@@ -177,6 +181,7 @@ class _Process:
             ids=assembly.ids,
             randomness=self._randomness,
             version=__version__,
+            metrics=self._metrics,
             settings=HttpSettings(
                 max_body_bytes=settings.limits.body_bytes,
                 max_body_depth=settings.limits.body_depth,
@@ -251,7 +256,8 @@ def _uvicorn_config(app: FastAPI) -> uvicorn.Config:
 def _listen(host: str, port: int) -> socket.socket:
     """A socket that listens there. Raises `ConfigurationError` when it cannot."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # With its protocol named, asyncio sends small answers at once (TCP_NODELAY); else each may wait for 40 ms.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))

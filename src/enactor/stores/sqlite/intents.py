@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from enactor.domain.intent import ActionIntent
 from enactor.ports import commands as c
 from enactor.ports.commands import Conflict, ConflictKind
 from enactor.stores.sqlite import codec, sql
 from enactor.stores.sqlite.book import Book, Unit
-from enactor.stores.sqlite.rows import Row
 from enactor.stores.sqlite.state import Facts
 
 _HOLDS_KEY: Final = frozenset({"PENDING_APPROVAL", "APPROVED"})
@@ -43,15 +41,12 @@ def create_intent(book: Book, command: c.CreateIntent, body: str, unit: Unit) ->
             facts.proposed_by,
             facts.status,
             facts.revision,
-            facts.version,
-            facts.approval_digest,
-            facts.effect_key,
             body,
         ),
     )
     if facts.status in _HOLDS_KEY:
         book.claim(intent.action_intent_id, facts)
-        book.shared.unstarted(intent.action_intent_id, _waiting(intent, facts))
+        book.shared.changed(intent.action_intent_id, state)
     if facts.status == _PENDING:
         book.shared.count_pending(facts.tenant_id, facts.proposed_by, 1)
     state.facts = facts
@@ -89,9 +84,6 @@ def update_intent(book: Book, command: c.UpdateIntent, body: str, unit: Unit) ->
             intent.action_intent_id,
             facts.status,
             facts.revision,
-            facts.version,
-            facts.approval_digest,
-            facts.effect_key,
             body,
         ),
     )
@@ -100,7 +92,7 @@ def update_intent(book: Book, command: c.UpdateIntent, body: str, unit: Unit) ->
     if claims:
         book.claim(intent.action_intent_id, facts)
     if state.attempt is None:
-        book.shared.unstarted(intent.action_intent_id, _waiting(intent, facts) if holds else None)
+        book.shared.changed(intent.action_intent_id, state)
     for known, change in ((stored, -1), (facts, 1)):
         if known.status == _PENDING:
             book.shared.count_pending(known.tenant_id, known.proposed_by, change)
@@ -111,16 +103,16 @@ def update_intent(book: Book, command: c.UpdateIntent, body: str, unit: Unit) ->
 def append_approval(book: Book, command: c.AppendApproval, body: str, unit: Unit) -> Iterator[None]:
     """Does `AppendApproval`."""
     approval = command.approval
-    state = book.states.get(approval.action_intent_id)
+    decisions = book.states.decisions(approval.action_intent_id)
     key = (approval.revision, approval.run_number, approval.decided_by)
-    if key in state.decisions:
+    if key in decisions:
         stored = book.stored(
             "SELECT body FROM approvals WHERE action_intent_id = ? AND number = ?",
-            (approval.action_intent_id, state.decisions[key]),
+            (approval.action_intent_id, decisions[key]),
         )
         raise Conflict(ConflictKind.ALREADY_DECIDED, codec.approval(stored))
     yield
-    number = state.decisions[key] = len(state.decisions) + 1
+    number = decisions[key] = len(decisions) + 1
     book.rows.add(sql.ADD_APPROVAL, (approval.action_intent_id, number, body))
 
 
@@ -132,17 +124,3 @@ def reserve_request(book: Book, command: c.ReserveRequest, body: str, unit: Unit
         raise Conflict(ConflictKind.REQUEST_KEY_USED, known)
     yield
     book.shared.add_request(request, body)
-
-
-def _waiting(intent: ActionIntent, facts: Facts) -> Row:
-    return (
-        intent.action_intent_id,
-        facts.tenant_id,
-        intent.account_id,
-        intent.action_type,
-        intent.connector_id,
-        facts.proposed_by,
-        facts.status,
-        int(intent.shadow),
-        intent.expires_at_epoch,
-    )

@@ -48,7 +48,7 @@ def start_attempt(book: Book, command: c.StartAttempt, body: str, unit: Unit) ->
     if command.charge_budget:
         book.shared.charge(attempt.tenant_id, attempt.action_type, command.now_ms)
     if stored is None:
-        book.shared.unstarted(attempt.action_intent_id, None)
+        book.shared.changed(attempt.action_intent_id, state)
         book.rows.add(
             sql.ADD_ATTEMPT,
             (
@@ -136,6 +136,8 @@ def doubt_after_restore(book: Book, command: c.DoubtAfterRestore, body: str, uni
     yield
     known = permit.call_no in state.permits
     state.permits[permit.call_no] = permit
+    if state.waits:
+        book.shared.changed(permit.action_intent_id, state)
     book.rows.add(sql.CHANGE_PERMIT if known else sql.ADD_PERMIT, (permit.action_intent_id, permit.call_no, body))
 
 
@@ -144,6 +146,8 @@ def request_cancel(book: Book, command: c.RequestCancel, body: str, unit: Unit) 
     state = book.states.get(command.action_intent_id)
     yield
     state.cancelled_runs.add(command.run_number)
+    if state.waits:
+        book.shared.changed(command.action_intent_id, state)
     book.rows.add(
         sql.ADD_CANCEL,
         (command.action_intent_id, command.run_number, command.requested_by, command.requested_at),
@@ -176,6 +180,8 @@ def append_ledger(book: Book, command: c.AppendLedger, body: str, unit: Unit) ->
     sequence = 0
     if state is not None:
         sequence = state.sequence = state.sequence + 1
+        if state.attempt is None and state.waits:
+            book.shared.changed(action_intent_id, state)
         for trace in (record.trace_id, record.decision_trace_id):
             if trace and trace not in state.traces:
                 state.traces.add(trace)

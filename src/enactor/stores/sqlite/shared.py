@@ -11,7 +11,8 @@ from enactor.domain.kill_switch import KillSwitch
 from enactor.domain.ledger import GENESIS
 from enactor.ports.commands import InternalObject, RequestKey
 from enactor.stores.sqlite import codec, sql
-from enactor.stores.sqlite.rows import Row, Rows
+from enactor.stores.sqlite.rows import Rows
+from enactor.stores.sqlite.state import IntentState
 
 _CHAINS_KEPT: Final = 20_000
 
@@ -28,7 +29,7 @@ class Shared:
         self._rows: Rows
         self._pending: Counter[tuple[str, ...]] = Counter()
         self._effect_keys: dict[tuple[str, str], str | None] = {}
-        self._unstarted: dict[str, Row | None] = {}
+        self._changed: dict[str, IntentState] = {}
         self._requests: dict[tuple[str, str, str], RequestKey] = {}
         self._objects: dict[tuple[str, str, str], InternalObject] = {}
         self._budgets: dict[str, dict[str, Budget]] = {}
@@ -56,10 +57,13 @@ class Shared:
 
     def write(self, rows: Rows) -> None:
         """Hands over the rows of what changed since the last flush."""
-        if self._unstarted:
-            rows.add_all(sql.PUT_UNSTARTED, (row for row in self._unstarted.values() if row is not None))
-            rows.add_all(sql.DROP_UNSTARTED, ((key,) for key, row in self._unstarted.items() if row is None))
-            self._unstarted.clear()
+        if self._changed:
+            for action_intent_id, state in self._changed.items():
+                if state.waits and state.facts is not None:
+                    rows.add(sql.PUT_UNSTARTED, state.row(action_intent_id, state.facts))
+                else:
+                    rows.add(sql.DROP_UNSTARTED, (action_intent_id,))
+            self._changed.clear()
         if self._effect_keys:
             held = self._effect_keys.items()
             rows.add_all(sql.PUT_EFFECT_KEY, ((*key, holder) for key, holder in held if holder is not None))
@@ -81,9 +85,9 @@ class Shared:
 
     # -- intents -------------------------------------------------------------------------------------------------
 
-    def unstarted(self, action_intent_id: str, row: Row | None) -> None:
-        """Lists an intent among those without a run, or (None) not."""
-        self._unstarted[action_intent_id] = row
+    def changed(self, action_intent_id: str, state: IntentState) -> None:
+        """Has an intent that waits, or did, listed among those without a run as it will be at the next flush."""
+        self._changed[action_intent_id] = state
 
     def count_pending(self, tenant_id: str, proposer: str, change: int) -> None:
         """Counts an intent that begins or ceases to wait for approval."""

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-ADD_INTENT: Final = "INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-CHANGE_INTENT: Final = (
-    "UPDATE intents SET status = ?2, revision = ?3, version = ?4, approval_digest = ?5, effect_key = ?6, body = ?7 "
-    "WHERE action_intent_id = ?1"
-)
+ADD_INTENT: Final = "INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+CHANGE_INTENT: Final = "UPDATE intents SET status = ?2, revision = ?3, body = ?4 WHERE action_intent_id = ?1"
 KEEP_REVISION: Final = (
     "INSERT OR REPLACE INTO earlier_revisions SELECT action_intent_id, revision, body FROM intents "
     "WHERE action_intent_id = ?"
 )
-PUT_UNSTARTED: Final = "INSERT OR REPLACE INTO unstarted VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+PUT_UNSTARTED: Final = "INSERT OR REPLACE INTO unstarted VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 DROP_UNSTARTED: Final = "DELETE FROM unstarted WHERE action_intent_id = ?"
 PUT_EFFECT_KEY: Final = "INSERT OR REPLACE INTO effect_keys VALUES (?, ?, ?)"
 DROP_EFFECT_KEY: Final = "DELETE FROM effect_keys WHERE tenant_id = ? AND effect_key = ?"

@@ -5,7 +5,6 @@ This process alone writes to the database, so what it has read or written stays 
 
 from __future__ import annotations
 
-import sqlite3
 from collections import OrderedDict
 from typing import Final
 
@@ -16,55 +15,71 @@ from enactor.domain.intent import ActionIntent
 from enactor.domain.permit import WritePermit
 from enactor.domain.principal import PrincipalRef
 from enactor.stores.sqlite import codec
-from enactor.stores.sqlite.rows import Rows
+from enactor.stores.sqlite.rows import Row, Rows
 
 _KEPT: Final = 2_048
+
+_WAITS: Final = frozenset({"PENDING_APPROVAL", "APPROVED"})
 
 _EXISTS: Final = (
     "SELECT EXISTS (SELECT 1 FROM intents WHERE action_intent_id = ?1) OR "
     "EXISTS (SELECT 1 FROM ledger WHERE action_intent_id = ?1 AND action_intent_id <> '')"
 )
-_LOAD: Final = """
-SELECT 'intent', tenant_id, status, revision, version, approval_digest, effect_key, proposed_by
-    FROM intents WHERE action_intent_id = ?1
-UNION ALL SELECT 'attempt', body, 0, 0, 0, 0, 0, 0 FROM attempts WHERE action_intent_id = ?1
-UNION ALL SELECT 'permit', body, 0, 0, 0, 0, 0, 0 FROM permits WHERE action_intent_id = ?1
-UNION ALL SELECT 'cancel', run_number, 0, 0, 0, 0, 0, 0 FROM cancel_requests WHERE action_intent_id = ?1
-UNION ALL SELECT 'outcome', run_number, outcome_revision, 0, 0, 0, 0, 0 FROM outcomes WHERE action_intent_id = ?1
-UNION ALL SELECT 'approval', body, 0, 0, 0, 0, 0, 0 FROM approvals WHERE action_intent_id = ?1
-UNION ALL SELECT 'sequence', sequence, 0, 0, 0, 0, 0, 0 FROM (
-    SELECT sequence FROM ledger WHERE action_intent_id = ?1 AND action_intent_id <> ''
-    ORDER BY position DESC LIMIT 1)
+_UNSTARTED: Final = """
+SELECT tenant_id, account_id, action_type, connector_id, proposed_by, status, shadow, expires_at_epoch, revision,
+    version, approval_digest, effect_key, sequence, noted FROM unstarted WHERE action_intent_id = ?
 """
+_INTENT: Final = "SELECT body FROM intents WHERE action_intent_id = ?"
+_SEQUENCE: Final = (
+    "SELECT sequence FROM ledger WHERE action_intent_id = ? AND action_intent_id <> '' ORDER BY position DESC LIMIT 1"
+)
+_ATTEMPT: Final = "SELECT body FROM attempts WHERE action_intent_id = ?"
+_PERMITS: Final = "SELECT body FROM permits WHERE action_intent_id = ?"
+_CANCELS: Final = "SELECT run_number FROM cancel_requests WHERE action_intent_id = ?"
+_OUTCOMES: Final = "SELECT run_number, outcome_revision FROM outcomes WHERE action_intent_id = ?"
+_APPROVALS: Final = "SELECT body FROM approvals WHERE action_intent_id = ? ORDER BY number"
 
 
 class Facts(Struct, frozen=True):
-    """What conditions ask of an intent."""
+    """What conditions and the listing of what waits ask of an intent."""
 
     tenant_id: str
+    account_id: str
+    action_type: str
+    connector_id: str
+    proposed_by: str
     status: str
+    shadow: int
+    expires_at_epoch: int
     revision: int
     version: int
     approval_digest: str
     effect_key: str | None
-    proposed_by: str
 
     @classmethod
     def of(cls, intent: ActionIntent) -> Facts:
         """The facts of an intent."""
         return cls(
             intent.tenant_id,
+            intent.account_id,
+            intent.action_type,
+            intent.connector_id,
+            str(intent.proposed_by),
             intent.status.value,
+            int(intent.shadow),
+            intent.expires_at_epoch,
             intent.revision,
             intent.version,
             intent.approval_digest,
             intent.effect_key,
-            str(intent.proposed_by),
         )
 
 
 class IntentState:
-    """One intent, its lock, its calls and what was said about it; `facts` is None where there is no such intent."""
+    """One intent, its lock, its calls and what was said about it; `facts` is None where there is no such intent.
+
+    `decisions` is None until somebody asks for them.
+    """
 
     __slots__ = ("attempt", "cancelled_runs", "decisions", "facts", "outcomes", "permits", "sequence", "traces")
 
@@ -74,9 +89,34 @@ class IntentState:
         self.permits: dict[int, WritePermit] = {}
         self.cancelled_runs: set[int] = set()
         self.outcomes: set[tuple[int, int]] = set()
-        self.decisions: dict[tuple[int, int, PrincipalRef], int] = {}
+        self.decisions: dict[tuple[int, int, PrincipalRef], int] | None = None
         self.sequence = 0
         self.traces: set[str] = set()
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is pending or approved and has no run."""
+        return self.attempt is None and self.facts is not None and self.facts.status in _WAITS
+
+    def row(self, action_intent_id: str, facts: Facts) -> Row:
+        """Its row in `unstarted`."""
+        return (
+            action_intent_id,
+            facts.tenant_id,
+            facts.account_id,
+            facts.action_type,
+            facts.connector_id,
+            facts.proposed_by,
+            facts.status,
+            facts.shadow,
+            facts.expires_at_epoch,
+            facts.revision,
+            facts.version,
+            facts.approval_digest,
+            facts.effect_key,
+            self.sequence,
+            int(bool(self.permits or self.cancelled_runs)),
+        )
 
 
 class States:
@@ -92,41 +132,55 @@ class States:
         if state is not None:
             self._states.move_to_end(action_intent_id)
             return state
-        state = _load(self._rows.connection, action_intent_id)
-        self._states[action_intent_id] = state
+        state = self._states[action_intent_id] = self._read(action_intent_id)
         return state
 
     def get_new(self, action_intent_id: str) -> IntentState:
         """The state of an intent that is probably new."""
-        state = self._states.get(action_intent_id)
-        if state is None and not self._rows.connection.execute(_EXISTS, (action_intent_id,)).fetchone()[0]:
-            state = self._states[action_intent_id] = IntentState()
-        return state if state is not None else self.get(action_intent_id)
+        if (
+            action_intent_id in self._states
+            or self._rows.connection.execute(_EXISTS, (action_intent_id,)).fetchone()[0]
+        ):
+            return self.get(action_intent_id)
+        state = self._states[action_intent_id] = IntentState()
+        state.decisions = {}
+        return state
+
+    def decisions(self, action_intent_id: str) -> dict[tuple[int, int, PrincipalRef], int]:
+        """Who decided which revision and run of an intent, with the number of the decision."""
+        state = self.get(action_intent_id)
+        if state.decisions is None:
+            said = [codec.approval(body) for (body,) in self._rows.connection.execute(_APPROVALS, (action_intent_id,))]
+            state.decisions = {
+                (approval.revision, approval.run_number, approval.decided_by): number
+                for number, approval in enumerate(said, 1)
+            }
+        return state.decisions
 
     def trim(self) -> None:
         """Forgets what was not in use for longest. To be called when nothing is pending."""
         while len(self._states) > _KEPT:
             self._states.popitem(last=False)
 
-
-def _load(connection: sqlite3.Connection, action_intent_id: str) -> IntentState:
-    state = IntentState()
-    for kind, first, *rest in connection.execute(_LOAD, (action_intent_id,)):
-        match kind:
-            case "intent":
-                state.facts = Facts(first, *rest)
-            case "attempt":
-                state.attempt = codec.attempt(first)
-            case "permit":
-                permit = codec.permit(first)
-                state.permits[permit.call_no] = permit
-            case "cancel":
-                state.cancelled_runs.add(first)
-            case "outcome":
-                state.outcomes.add((first, rest[0]))
-            case "approval":
-                said = codec.approval(first)
-                state.decisions[said.revision, said.run_number, said.decided_by] = len(state.decisions) + 1
-            case _:
-                state.sequence = first
-    return state
+    def _read(self, action_intent_id: str) -> IntentState:
+        execute, key = self._rows.connection.execute, (action_intent_id,)
+        state = IntentState()
+        waiting = execute(_UNSTARTED, key).fetchone()
+        if waiting is not None:
+            *facts, state.sequence, noted = waiting
+            state.facts = Facts(*facts)
+            if not noted:
+                return state
+        else:
+            found = execute(_INTENT, key).fetchone()
+            state.facts = Facts.of(codec.intent(found[0])) if found else None
+            found = execute(_SEQUENCE, key).fetchone()
+            state.sequence = found[0] if found else 0
+        for (body,) in execute(_ATTEMPT, key):
+            state.attempt = codec.attempt(body)
+        for (body,) in execute(_PERMITS, key):
+            permit = codec.permit(body)
+            state.permits[permit.call_no] = permit
+        state.cancelled_runs.update(run_number for (run_number,) in execute(_CANCELS, key))
+        state.outcomes.update(execute(_OUTCOMES, key))
+        return state

@@ -1,5 +1,8 @@
--- Schema version 1. Rows of one intent lie together, and what is newer lies later, because ids are UUIDv7s and tables
--- are clustered on them. `body` is the whole record as JSON; the other columns are there for conditions and listings.
+-- Schema version 1. `body` is the whole record as JSON; the other columns are there for conditions and listings.
+--
+-- Ids are UUIDv7s, so whatever is written lately lies together, in tables and in their indexes. Tables with bodies keep
+-- their rowids: a row of a table WITHOUT ROWID that is longer than a quarter of a page spills into a page of its own,
+-- which doubles what a commit writes. Small tables that are only looked up by their key are clustered on it.
 
 CREATE TABLE intents (
     action_intent_id TEXT NOT NULL PRIMARY KEY,
@@ -10,11 +13,8 @@ CREATE TABLE intents (
     proposed_by      TEXT NOT NULL,
     status           TEXT NOT NULL,
     revision         INTEGER NOT NULL,
-    version          INTEGER NOT NULL,
-    approval_digest  TEXT NOT NULL,
-    effect_key       TEXT,
     body             TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE INDEX intents_by_tenant ON intents (tenant_id, action_intent_id, account_id, action_type, proposed_by);
 
@@ -27,10 +27,11 @@ CREATE TABLE earlier_revisions (
     revision         INTEGER NOT NULL,
     body             TEXT NOT NULL,
     PRIMARY KEY (action_intent_id, revision)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- Pending and approved intents without a run. A start takes its row away, so that what waits is found among what waits
--- and not among everything that ever ran.
+-- and not among everything that ever ran. It has all that the conditions of a start ask for: `sequence` is the intent's
+-- last one in the ledger, and `noted` says that there is a permit (after a restore) or a cancel request already.
 CREATE TABLE unstarted (
     action_intent_id TEXT NOT NULL PRIMARY KEY,
     tenant_id        TEXT NOT NULL,
@@ -40,7 +41,13 @@ CREATE TABLE unstarted (
     proposed_by      TEXT NOT NULL,
     status           TEXT NOT NULL,
     shadow           INTEGER NOT NULL,
-    expires_at_epoch INTEGER NOT NULL
+    expires_at_epoch INTEGER NOT NULL,
+    revision         INTEGER NOT NULL,
+    version          INTEGER NOT NULL,
+    approval_digest  TEXT NOT NULL,
+    effect_key       TEXT,
+    sequence         INTEGER NOT NULL,
+    noted            INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE effect_keys (
@@ -56,14 +63,14 @@ CREATE TABLE requests (
     key       TEXT NOT NULL,
     body      TEXT NOT NULL,
     PRIMARY KEY (tenant_id, principal, key)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE approvals (
     action_intent_id TEXT NOT NULL,
     number           INTEGER NOT NULL,
     body             TEXT NOT NULL,
     PRIMARY KEY (action_intent_id, number)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE attempts (
     action_intent_id TEXT NOT NULL PRIMARY KEY,
@@ -73,7 +80,7 @@ CREATE TABLE attempts (
     deadline_at      INTEGER NOT NULL,
     updated_at       TEXT NOT NULL,
     body             TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE INDEX attempts_open ON attempts (action_intent_id) WHERE status IN ('RUNNING', 'IN_DOUBT');
 
@@ -88,7 +95,7 @@ CREATE TABLE permits (
     call_no          INTEGER NOT NULL,
     body             TEXT NOT NULL,
     PRIMARY KEY (action_intent_id, call_no)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE cancel_requests (
     action_intent_id TEXT NOT NULL,
@@ -104,7 +111,7 @@ CREATE TABLE outcomes (
     outcome_revision INTEGER NOT NULL,
     body             TEXT NOT NULL,
     PRIMARY KEY (action_intent_id, run_number, outcome_revision)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- The ledger is only ever appended to.
 CREATE TABLE ledger (
@@ -156,19 +163,19 @@ CREATE TABLE action_types (
     registry_version INTEGER NOT NULL,
     body             TEXT NOT NULL,
     PRIMARY KEY (tenant_id, action_type, registry_version)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE kill_switches (
     scope TEXT NOT NULL PRIMARY KEY,
     body  TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE budgets (
     tenant_id   TEXT NOT NULL,
     action_type TEXT NOT NULL,
     body        TEXT NOT NULL,
     PRIMARY KEY (tenant_id, action_type)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- How many charged runs started in each second: enough to know what any window has used, whenever it is set.
 CREATE TABLE budget_starts (
@@ -183,7 +190,7 @@ CREATE TABLE policies (
     tenant_id TEXT NOT NULL PRIMARY KEY,
     version   INTEGER NOT NULL,
     body      TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- Internal objects. A deleted one stays as what its key made, so that a late call does not make it again.
 CREATE TABLE objects (
@@ -196,7 +203,7 @@ CREATE TABLE objects (
     deleted      INTEGER NOT NULL,
     body         TEXT NOT NULL,
     PRIMARY KEY (tenant_id, object_id)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE UNIQUE INDEX objects_by_creation_key ON objects (tenant_id, creation_key);
 
@@ -213,4 +220,4 @@ CREATE TABLE undelivered (
     position INTEGER NOT NULL,
     body     TEXT NOT NULL,
     PRIMARY KEY (consumer, dead, position)
-) STRICT, WITHOUT ROWID;
+) STRICT;
