@@ -385,7 +385,8 @@ async def test_changes_are_noticed_in_time(rig: Rig) -> None:
 
     tickets = Tickets()
     async with over_http(tickets) as url:
-        plane = await rig.plane(McpServer(name="tickets", url=url), on_change=on_change)
+        plane = await rig.plane(McpServer(name="tickets", url=url))
+        plane.on_change(on_change)
         tickets.tools = [tool("other")]
         await rig.clock.until_asleep()
         rig.clock.advance(61)
@@ -422,8 +423,10 @@ async def test_unusable_tools_are_left_out(rig: Rig) -> None:
             tool("broken", input_schema={"type": "object", "properties": {"a": {"type": 7}}}),
             tool("fetching", input_schema={"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1:1/s"}}}),
             tool("long", description="x" * 300_000),
+            tool("untold"),
         ]
     )
+    rules = {**CREATE, "untold": ToolRule(summary="Does {nothing_it_has}")}
     async with over_http(tickets) as url:
-        plane = await rig.over(url)
+        plane = await rig.over(url, rules=rules)
     assert list(plane.definitions()) == ["tickets.create"]

@@ -15,6 +15,7 @@ from msgspec import Struct
 from enactor.domain.action_type import Compensation, CompensationStrategy, WriteSemantics
 from enactor.domain.canonical import canonical, digest
 from enactor.domain.errors import EnactorError
+from enactor.domain.mapping import template_fields
 from enactor.domain.text import visible
 from enactor.gateway.mcp_rules import McpServer, ToolRule, plain_names
 from enactor.ports.tools import ToolDefinition
@@ -50,7 +51,8 @@ def definitions_of(server: McpServer, listed: Sequence[Tool]) -> dict[str, Known
         try:
             known = _known(server, short, tool, usable)
         except (EnactorError, ValueError, jsonschema_rs.ValidationError) as error:
-            _log.warning("the tool %s.%s is left out: %s", server.name, short, type(error).__name__)
+            reason = str(error) if type(error) is ValueError else type(error).__name__
+            _log.warning("the tool %s.%s is left out: %s", server.name, short, reason)
             continue
         found[known.definition.tool_name] = known
     return found
@@ -70,6 +72,11 @@ def _known(server: McpServer, short: str, tool: Tool, usable: dict[str, Tool]) -
     if len(canonical(said)) > _LARGEST_TOOL:
         raise ValueError("its definition is too long")
     schema = _without(tool.input_schema, rule.key_argument)
+    if (
+        unknown := {*template_fields(rule.summary), *template_fields(rule.effect_key or "")}
+        - schema.get("properties", {}).keys()
+    ):
+        raise ValueError(f"its summary or effect_key names {min(unknown)}, which it does not have")
     validator = jsonschema_rs.Draft202012Validator(schema, offline=True)
     version = digest(tool.input_schema)[:12]
     semantics = msgspec.structs.replace(rule.semantics, has_lookup=rule.lookup is not None)

@@ -21,11 +21,13 @@ from enactor.domain.errors import ConfigurationError, EnactorError, InvalidParam
 from enactor.domain.mapping import is_secret_reference
 from enactor.gateway.mcp_target import McpTarget
 from enactor.ports.clock import Clock
+from enactor.ports.commands import Conflict
 from enactor.ports.tools import CallRequest, LookUpResult, Reply, ToolDefinition
 
 _log = logging.getLogger("enactor.gateway")
 _TOOLS: Final = TypeAdapter(list[Tool])
 _SECRET_STAND_IN: Final = "secret"  # noqa: S105 - what a secret looks like to a tool's schema at proposal
+_LONGEST_NAME: Final = 120
 
 OnChange = Callable[[], Awaitable[None]]
 
@@ -38,7 +40,6 @@ class McpToolPlane:
         clock: for how often they are listed anew.
         listings: a directory that keeps what each server listed last. An approved action outlives a restart that finds
             its server down; no call is made before the server has listed the very same tool.
-        on_change: awaited when a server's tools have changed.
     """
 
     def __init__(
@@ -47,7 +48,6 @@ class McpToolPlane:
         clock: Clock,
         *,
         listings: Path | None = None,
-        on_change: OnChange | None = None,
     ) -> None:
         self._targets: dict[str, McpTarget] = {}
         for target in targets:
@@ -56,7 +56,7 @@ class McpToolPlane:
             self._targets[target.server.name] = target
         self._clock = clock
         self._listings = listings
-        self._on_change = on_change
+        self._on_change: OnChange | None = None
         self._definitions: dict[str, ToolDefinition] = {}
         self._refreshing: list[asyncio.Task[None]] = []
 
@@ -64,6 +64,10 @@ class McpToolPlane:
     def targets(self) -> Mapping[str, McpTarget]:
         """The servers by name."""
         return MappingProxyType(self._targets)
+
+    def on_change(self, told: OnChange) -> None:
+        """Has `told` awaited whenever a server's tools have changed after the start."""
+        self._on_change = told
 
     async def start(self) -> None:
         """Lists every server once, and again from time to time. One that does not answer has the tools it had."""
@@ -105,7 +109,7 @@ class McpToolPlane:
         names = list(wished.values())
         # Which of two tools came first must not decide what an action type means.
         return {
-            tool: name if names.count(name) == 1 else f"{name}_{hashlib.sha256(tool.encode()).hexdigest()[:6].upper()}"
+            tool: name if names.count(name) == 1 and len(name) <= _LONGEST_NAME else _with_hash(name, tool)
             for tool, name in wished.items()
         }
 
@@ -172,10 +176,18 @@ class McpToolPlane:
             content = _TOOLS.dump_json(target.listed, by_alias=True, exclude_none=True)
             await asyncio.to_thread(_write, self._place(target), content)
         if self._on_change is not None and self._refreshing:
-            await self._on_change()
+            try:
+                await self._on_change()
+            except (EnactorError, Conflict) as error:
+                # The next listing tries again; what was registered stands.
+                _log.warning("the tools of %s changed and were not registered: %s", target.server.name, error)
 
     def _place(self, target: McpTarget) -> Path:
         return (self._listings or Path()) / f"{target.server.name}.json"
+
+
+def _with_hash(name: str, tool: str) -> str:
+    return f"{name[:_LONGEST_NAME]}_{hashlib.sha256(tool.encode()).hexdigest()[:6].upper()}"
 
 
 def _read(place: Path) -> list[Tool]:

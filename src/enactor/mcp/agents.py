@@ -25,16 +25,14 @@ from mcp_types import (
 from enactor.domain.action_type import ActionType
 from enactor.domain.errors import EnactorError, InvalidInput
 from enactor.domain.principal import ALL_ACCOUNTS, Permission, Principal
+from enactor.http.context import TRACE
 from enactor.http.requests import LongText, Seconds
 from enactor.mcp.catalogue import LONGEST_NAME, PREFIX, STATUS_TOOL, proposing_tool, status_tool, tool_name
+from enactor.mcp.door import CALLER
 from enactor.mcp.sameness import keys_of
 from enactor.ports.clock import Clock
 from enactor.ports.store import Store
 from enactor.service import ExecutionView, Proposal, Service
-
-PRINCIPAL: Final = "enactor.principal"
-"""Where the door puts who asks, in a request's ASGI scope."""
-TRACE: Final = "enactor.trace_id"
 
 _log = logging.getLogger("enactor.mcp")
 _PAGE: Final = 100
@@ -236,7 +234,7 @@ def _convert(arguments: dict[str, Any], kind: type[Answer]) -> Answer:
 
 
 def _principal(ctx: Context) -> Principal:
-    principal = ctx.request.scope.get(PRINCIPAL) if ctx.request is not None else None
+    principal = ctx.request.scope.get(CALLER) if ctx.request is not None else None
     if not isinstance(principal, Principal):
         raise MCPError(code=INTERNAL_ERROR, message="The request has no principal.")
     return principal

@@ -18,15 +18,18 @@ from starlette.types import Receive, Scope, Send
 from enactor.domain.errors import EnactorError, Unauthenticated
 from enactor.domain.principal import Principal
 from enactor.http.auth import Authenticator, bearer_token
+from enactor.http.context import TRACE
 from enactor.http.problems import problem_response
-from enactor.mcp.agents import PRINCIPAL, TRACE
 from enactor.settings import LOOPBACK
 
 AGENTS: Final = "/mcp"
 METADATA: Final = "/.well-known/oauth-protected-resource"
 
-Admit = Callable[[str, Scope], Awaitable[Principal | None]]
-"""Says who a bearer token is about. Raises `Unauthenticated`, `Unavailable`."""
+CALLER: Final = "enactor.caller"
+"""Where the door puts what a request's token stands for, in its ASGI scope."""
+
+Admit = Callable[[str, Scope], Awaitable[object]]
+"""Says what a bearer token stands for. Raises `Unauthenticated`, `Unavailable`."""
 
 
 class DoorSettings(Struct, frozen=True, kw_only=True):
@@ -55,7 +58,7 @@ class Door:
     Args:
         server: the MCP server.
         path: where it is.
-        admit: says who a token is about.
+        admit: says what a token stands for.
         metadata: whether a 401 says where the metadata of RFC 9728 are.
     """
 
@@ -106,7 +109,7 @@ class Door:
             token = bearer_token(
                 [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
             )
-            scope[PRINCIPAL] = await self._admit(token, scope)
+            scope[CALLER] = await self._admit(token, scope)
         except EnactorError as error:
             response = problem_response(error, trace_id)
             if isinstance(error, Unauthenticated):
