@@ -24,7 +24,7 @@ from enactor.mcp.agents import AgentServer
 from enactor.mcp.door import AGENTS, Door, DoorSettings, admitting
 from enactor.mcp.tool_server import GATEWAY, ToolServer
 from enactor.ports.clock import Clock
-from enactor.settings import McpServerSettings, Settings, ToolSettings
+from enactor.settings import LOOPBACK, McpServerSettings, Settings, ToolSettings
 from enactor.wiring.assembly import Assembly
 
 _KEY_BYTES: Final = 32
@@ -38,16 +38,14 @@ def server_of(settings: McpServerSettings) -> McpServer:
     )
 
 
-def surroundings(settings: Settings, clock: Clock, *, development: bool, show_errors: bool = False) -> Surroundings:
-    """What targets work with.
-
-    Args:
-        development: loopback, and plain http to it, may be called.
-    """
+def surroundings(settings: Settings, clock: Clock, *, show_errors: bool = False) -> Surroundings:
+    """What targets work with."""
 
     def transport(server: McpServer) -> GuardedTransport:
-        hosts = server.hosts if server.hosts is not None else [urlsplit(server.url or "").hostname or ""]
-        rules = EgressRules(hosts=hosts, networks=server.networks, development=development)
+        host = urlsplit(server.url or "").hostname or ""
+        hosts = server.hosts if server.hosts is not None else [host]
+        # A server beside us is reached over loopback only where the settings say so: by its URL.
+        rules = EgressRules(hosts=hosts, networks=server.networks, development=host in LOOPBACK)
         return GuardedTransport(rules, clock)
 
     return Surroundings(
@@ -61,9 +59,9 @@ def surroundings(settings: Settings, clock: Clock, *, development: bool, show_er
     )
 
 
-def plane_of(settings: Settings, clock: Clock, development: bool) -> McpToolPlane:
+def plane_of(settings: Settings, clock: Clock) -> McpToolPlane:
     """The tools of the servers in the settings. Raises `ConfigurationError`."""
-    around = surroundings(settings, clock, development=development)
+    around = surroundings(settings, clock)
     targets = [McpTarget(server_of(server), around) for server in settings.mcp_servers]
     return McpToolPlane(targets, clock, listings=settings.mcp.artifacts / "listings")
 

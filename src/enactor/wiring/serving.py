@@ -191,7 +191,7 @@ class _Process:
             raise ConfigurationError("mcp_servers needs the extra mcp: pip install 'enactor[mcp]'.")
         from enactor.wiring.mcp import plane_of
 
-        return plane_of(self._settings, self._clock, self._development)
+        return plane_of(self._settings, self._clock)
 
     def _doors(self, assembly: Assembly, deps: HttpDeps) -> list[Door]:
         """What speaks MCP to others. Raises `ConfigurationError`."""
@@ -202,10 +202,6 @@ class _Process:
         from enactor.wiring.mcp import doors_of
 
         return doors_of(self._settings, assembly, deps)
-
-    @property
-    def _development(self) -> bool:
-        return self._settings.dev and self._settings.host in LOOPBACK
 
     def _http(self, assembly: Assembly) -> HttpDeps:
         settings = self._settings
@@ -240,7 +236,7 @@ class _Process:
             )
             for webhook in self._settings.webhooks
         ]
-        rules = EgressRules(development=self._development)
+        rules = EgressRules(development=self._settings.dev and self._settings.host in LOOPBACK)
         for target in targets:
             try:
                 rules.check_url(target.url)
