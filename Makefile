@@ -36,11 +36,17 @@ format: setup  ## rewrite the code to the house format, with lint's safe fixes
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format --quiet .
 
+# How many finished executions the large file of bench-embedded holds; filling it takes minutes.
+FINISHED ?= 1000000
+
 bench: bench-embedded  ## every benchmark
 
 bench-embedded: setup  ## the embedded default against its peers and against bare SQLite commits
 	@sh benchmarks/setup.sh
 	@$(BIN)/python -m benchmarks.embedded
+	@$(BIN)/python -m benchmarks.growth --finished $(FINISHED)
+	@$(BIN)/python -m benchmarks.http_api
+	@$(BIN)/python -m benchmarks.profile
 
 killpoints killpoints-quick:  ## kill the process at every point of a run (not built yet)
 	@echo "$@: the kill-point suite is not built yet." >&2; exit 1

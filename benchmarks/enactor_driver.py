@@ -5,18 +5,26 @@ What is timed is everything an execution does: lock, preflight, digest check, pe
 """
 
 import asyncio
+import gc
 import sqlite3
 from contextlib import closing
+
+import msgspec
+import uvloop
 
 from benchmarks.measure import SYNCHRONOUS, measure, must_equal, parser, report, warm_up_count
 from enactor import Limits, WriteSemantics, __version__, tool
 from enactor.connectors.sdk import FunctionConnector
+from enactor.domain.approval import approval_digest
 from enactor.domain.attempt import RunStatus
+from enactor.domain.ids import intent_id
+from enactor.domain.ledger import LedgerEvent
 from enactor.domain.policy import PolicyMode
 from enactor.domain.principal import Principal, agent, person
 from enactor.gateway.secrets import EnvFileSecrets
 from enactor.pipeline.model import Context
 from enactor.pipeline.model import Settings as PipelineSettings
+from enactor.ports.commands import CreateIntent
 from enactor.ports.engine import EngineInfo, RunRequest
 from enactor.service import Core, Proposal, Service
 from enactor.system import SystemClock, SystemRandomness
@@ -94,6 +102,27 @@ class Bench:
             ]
             await self.preparing.proposals.propose_batch(self.proposer, proposals)
 
+    async def prepare_quickly(self, count: int) -> None:
+        """Stores `count` approved intents like one that was proposed, without asking policies anew for each."""
+        await self.prepare(1)
+        like = self.collector.requests.pop().intent
+        if like is None:
+            raise SystemExit("enactor: the engine was given no intent")
+        core = self.assembly.service.core
+
+        async def store() -> None:
+            intent = msgspec.structs.replace(like, action_intent_id=intent_id(core.ids.new()), trace_id=core.ids.new())
+            intent = msgspec.structs.replace(intent, approval_digest=approval_digest(intent))
+            entry = core.intent_entry(intent, LedgerEvent.INTENT_PROPOSED, "benchmark", {})
+            create = CreateIntent(intent=intent, max_pending_of_proposer=1, max_pending_of_tenant=1)
+            await core.store.commit([create, entry])
+            self.collector.requests.append(
+                RunRequest(action_intent_id=intent.action_intent_id, tenant_id=intent.tenant_id, intent=intent)
+            )
+
+        for start in range(0, count, 1_000):
+            await asyncio.gather(*(store() for _ in range(min(1_000, count - start))))
+
     async def run(self, count: int) -> None:
         """Executes `count` prepared actions."""
         requests, self.collector.requests = self.collector.requests[:count], self.collector.requests[count:]
@@ -135,9 +164,12 @@ def main() -> None:
     """Measure and report."""
     options = parser(__doc__).parse_args()
     path = options.dir / "enactor.db"
-    with asyncio.Runner() as runner:
+    # As `enactor serve` runs it: on uvloop, and with what start-up made frozen.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         bench = runner.run(open_bench(f"sqlite:///{path}", options.in_flight))
         runner.run(bench.prepare(options.count + warm_up_count(options.count, options.in_flight)))
+        gc.collect()
+        gc.freeze()
         took = measure(lambda count: runner.run(bench.run(count)), options)
         runner.run(bench.assembly.stop(10))
     with closing(sqlite3.connect(path)) as connection:

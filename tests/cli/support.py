@@ -4,9 +4,12 @@ import errno
 import json
 import os
 import pty
+import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -87,6 +90,15 @@ class Canned:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+@contextmanager
+def unanswered() -> Iterator[int]:
+    """A port at which nothing answers, and that nobody else is given meanwhile: bound, and not listened on."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        yield int(held.getsockname()[1])
 
 
 def problem(status: int, code: str, detail: str, **more: Any) -> bytes:

@@ -12,7 +12,7 @@ from enactor.cli.client import Api, Refused
 from enactor.cli.credentials import Access
 from enactor.cli.failures import Failure
 from tests.cli.answers import INTENT_ID
-from tests.cli.support import TOKEN, Canned, problem, run
+from tests.cli.support import TOKEN, Canned, problem, run, unanswered
 
 
 @pytest.fixture
@@ -45,10 +45,9 @@ def hanging_up() -> Iterator[int]:
 
 def test_no_server_is_one_line_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing listens the address is named, and how to start a server."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    monkeypatch.setenv("ENACTOR_URL", f"http://127.0.0.1:{port}")
-    result = run("list")
+    with unanswered() as port:
+        monkeypatch.setenv("ENACTOR_URL", f"http://127.0.0.1:{port}")
+        result = run("list")
     assert result.exit_code == 1
     assert result.stderr == (
         f"enactor: Nothing answers at http://127.0.0.1:{port}. Start a server with `enactor serve`, "

@@ -13,16 +13,15 @@ import pytest
 from joserfc.jwk import ECKey
 
 from enactor.cli import checks
-from tests.cli.support import Canned, run, start_on_terminal
+from tests.cli.support import Canned, run, start_on_terminal, unanswered
 
 
 @pytest.fixture(autouse=True)
-def free_port(monkeypatch: pytest.MonkeyPatch) -> int:
+def free_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A port that is free, as the settings' port."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = int(closed.getsockname()[1])
-    monkeypatch.setenv("ENACTOR_PORT", str(port))
-    return port
+    with unanswered() as port:
+        monkeypatch.setenv("ENACTOR_PORT", str(port))
+        yield port
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ TABLE: list[tuple[str, str, str, Any, set[str]]] = [
     ("GET", "/v1/executions/{action_intent_id}/status", "", None, SEES),
     ("GET", "/v1/executions/{action_intent_id}/timeline", "", None, SEES),
     ("GET", "/v1/executions/{action_intent_id}/events", "", None, SEES),
-    ("GET", "/v1/events", "?last_event_id=x", None, SEES),
+    ("GET", "/v1/events", "?last_event_id=999999", None, SEES),
     (
         "POST",
         "/v1/executions/{action_intent_id}/resolve",

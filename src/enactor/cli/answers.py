@@ -68,6 +68,7 @@ class Execution(Struct):
     attempt_count: int = 0
     compensation_status: str = "NONE"
     trace_id: str = ""
+    shadow: bool = False
 
 
 class Line(Struct):

@@ -170,14 +170,14 @@ def _followed(api: Api, action_intent_id: str, as_json: bool) -> Any:
             with api.stream(f"{_path(action_intent_id)}/events", headers=headers, idle_seconds=_IDLE_SECONDS) as stream:
                 # The stream is open before the status is read, so no ending can fall between the two.
                 answer = api.get(_path(action_intent_id))
-                if understood(answer, Execution).status in _OVER:
+                if _over(answer):
                     return answer
                 for event in server_events(text_lines(stream.iter_bytes())):
                     tries, last_id = 0, event.event_id or last_id
                     if _printed(event, as_json) in _ON_THE_WAY:
                         continue
                     answer = api.get(_path(action_intent_id))
-                    if understood(answer, Execution).status in _OVER:
+                    if _over(answer):
                         return answer
         except Refused:
             raise
@@ -188,6 +188,12 @@ def _followed(api: Api, action_intent_id: str, as_json: bool) -> Any:
             raise Failure("The server keeps ending the stream; the execution is not over. Ask again with --watch.")
         time.sleep(_PAUSES[tries])
         tries += 1
+
+
+def _over(answer: Any) -> bool:
+    """Whether nothing more will happen by itself; in shadow mode nothing does once it is approved."""
+    execution = understood(answer, Execution)
+    return execution.status in _OVER or (execution.shadow and execution.status == "PENDING")
 
 
 def _printed(event: ServerEvent, as_json: bool) -> str:

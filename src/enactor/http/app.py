@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from enactor.domain.errors import ConfigurationError, EnactorError, InvalidInput, Unavailable
 from enactor.http import (
@@ -18,6 +19,7 @@ from enactor.http import (
     health,
     intents,
     ledger,
+    proposing,
     registry,
     switches,
 )
@@ -33,7 +35,7 @@ _DESCRIPTION: Final = (
     "Enactor stands between an agent's proposal and its effect: what is approved is executed exactly once, exactly as "
     "approved. Every error is a problem document (RFC 9457) with a stable `type` and `error_code`."
 )
-_ROUTERS: Final = (intents, executions, events, switches, registry, administration, ledger, health, docs)
+_ROUTERS: Final = (proposing, intents, executions, events, switches, registry, administration, ledger, health, docs)
 
 
 def create_app(deps: HttpDeps) -> FastAPI:
@@ -122,8 +124,16 @@ async def _on_http(request: Request, error: Exception) -> Response:
     if status == 404:
         return problem_response(NoSuchRoute("There is nothing at this path; see /openapi.json."), trace_id)
     if status == 405:
-        response = problem_response(MethodNotAllowed("This path takes other methods; see /openapi.json."), trace_id)
-        if isinstance(error, HTTPException) and error.headers:
-            response.headers.update(error.headers)
+        methods = ", ".join(_methods(request))
+        response = problem_response(MethodNotAllowed(f"This path takes {methods}."), trace_id)
+        response.headers["allow"] = methods
         return response
     return unexpected(trace_id)
+
+
+def _methods(request: Request) -> list[str]:
+    """What the path takes (RFC 9110, section 10.2.1): the router names the methods of one of its routes only."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    first = next((route for route in routes if route.matches(request.scope)[0] is not Match.NONE), None)
+    same = [route.methods or set() for route in routes if first is not None and route.path == first.path]
+    return sorted(set().union(*same))

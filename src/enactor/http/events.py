@@ -31,9 +31,14 @@ _RETRY: Final = b"retry: 2000\n\n"
 _HEARTBEAT: Final = b": still here\n\n"
 
 LastEventId = Annotated[
-    str | None, Query(max_length=32, description="As the header `Last-Event-ID`, for clients that cannot set one.")
+    str | None,
+    Query(pattern="^[0-9]{1,19}$", description="As the header `Last-Event-ID`, for clients that cannot set one."),
 ]
-_LAST_EVENT_ID: Final = header("Last-Event-ID", "The `id` of the last event received; the stream goes on after it.")
+_LAST_EVENT_ID: Final = header(
+    "Last-Event-ID",
+    "The `id` of the last event received; the stream goes on after it.",
+    schema={"type": "string", "pattern": "^[0-9]{1,19}$"},
+)
 _STREAM: Final = {200: Answer(description="CloudEvents, as they happen.", media_type=MEDIA_TYPE)}
 
 

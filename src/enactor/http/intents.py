@@ -9,11 +9,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from enactor.domain.approval import Approval
-from enactor.domain.errors import EnactorError, InvalidInput, PreconditionFailed
+from enactor.domain.errors import PreconditionFailed
 from enactor.domain.intent import ActionIntent, IntentStatus
 from enactor.domain.principal import Permission, Principal
 from enactor.http.answers import answer
-from enactor.http.bodies import decode, read_body
+from enactor.http.bodies import read_body
 from enactor.http.context import (
     DEFAULT_LIMIT,
     AccountId,
@@ -23,12 +23,8 @@ from enactor.http.context import (
     HttpDeps,
     Limit,
     NextToken,
-    session_of,
-    trace_id_of,
 )
 from enactor.http.intent_views import (
-    BatchAnswer,
-    BatchItem,
     Cancellation,
     Decision,
     IntentPage,
@@ -36,94 +32,25 @@ from enactor.http.intent_views import (
     intent_view,
 )
 from enactor.http.openapi import ETAG, READING, WRITING, Answer, described, header
-from enactor.http.problems import PreconditionRequired, problem_members, status_of
+from enactor.http.problems import PreconditionRequired
 from enactor.http.requests import (
     ApproveBody,
-    BatchBody,
     CancelBody,
     ParametersBody,
-    ProposalBody,
-    RawBatch,
-    RawItems,
     RejectBody,
 )
-from enactor.service import Proposed
 from enactor.service.inspection import execution_status
 
 router = APIRouter(tags=["Intents"])
 
-_PROPOSAL: Final = msgspec.json.Decoder(ProposalBody)
-_BATCH: Final[msgspec.json.Decoder[RawBatch | RawItems]] = msgspec.json.Decoder(RawBatch | RawItems)
 _PARAMETERS: Final = msgspec.json.Decoder(ParametersBody)
 _APPROVE: Final = msgspec.json.Decoder(ApproveBody)
 _REJECT: Final = msgspec.json.Decoder(RejectBody)
 _CANCEL: Final = msgspec.json.Decoder(CancelBody)
 
-_IDEMPOTENCY_KEY: Final = header(
-    "Idempotency-Key",
-    "The same key and body give the same intent; another body is refused.",
-    schema={"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-)
-_TRACEPARENT: Final = header("traceparent", "W3C Trace Context; its trace becomes the decision trace.")
 _DIGEST_TAG: Final = header(
     "If-Match", 'The approval digest that is edited, quoted: `"<approval_digest>"`; 428 without it.'
 )
-
-
-@router.post(
-    "/v1/intents",
-    summary="Propose an action",
-    **described(
-        {
-            201: Answer(description="The intent, its call frozen.", kind=IntentView, headers=ETAG),
-            200: Answer(description="The intent that this Idempotency-Key made before.", kind=IntentView, headers=ETAG),
-        },
-        (*WRITING, 409, 422, 429),
-        body=ProposalBody,
-        parameters=(_IDEMPOTENCY_KEY, _TRACEPARENT),
-    ),
-)
-async def propose(request: Request) -> Response:
-    """Freezes the tool call of a proposal. Nothing happens until somebody else approves its digest."""
-    deps: HttpDeps = request.app.state.deps
-    by = (await session_of(request)).principal
-    by.require(Permission.PROPOSE)
-    key = _idempotency_key(request)
-    body = await read_body(request, _PROPOSAL)
-    made = await deps.service.proposals.propose(by, body.proposal(), idempotency_key=key, trace_id=trace_id_of(request))
-    approvals = await _approvals(deps, made.intent) if made.intent.status is not IntentStatus.PENDING_APPROVAL else ()
-    return _intent(made.intent, by, approvals, 201 if made.created else 200)
-
-
-@router.post(
-    "/v1/intents/batch",
-    summary="Propose up to 1,000 actions",
-    **described(
-        {200: Answer(description="A result for each proposal, in their order.", kind=BatchAnswer)},
-        WRITING,
-        body=BatchBody,
-        body_alternatives=(ProposalBody,),
-    ),
-)
-async def propose_batch(request: Request) -> Response:
-    """Proposes each item by itself: one that is refused says why, and hinders no other. Takes no Idempotency-Key."""
-    deps: HttpDeps = request.app.state.deps
-    by = (await session_of(request)).principal
-    by.require(Permission.PROPOSE)
-    if "idempotency-key" in request.headers:
-        raise InvalidInput("A batch takes no Idempotency-Key; propose one by one where that matters.")
-    batch = await read_body(request, _BATCH)
-    trace_id = trace_id_of(request)
-    results: list[BatchItem | None] = []
-    proposals = []
-    for item in batch.items if isinstance(batch, RawBatch) else batch:
-        try:
-            proposals.append(decode(item, _PROPOSAL).proposal())
-            results.append(None)
-        except InvalidInput as error:
-            results.append(_refused(error, trace_id))
-    made = iter(await deps.service.proposals.propose_batch(by, proposals) if proposals else ())
-    return answer(BatchAnswer(items=tuple(item or _result(next(made), by, trace_id) for item in results)))
 
 
 @router.get(
@@ -157,10 +84,10 @@ async def list_intents(
     summary="Read an intent",
     **described({200: Answer(description="The intent.", kind=IntentView, headers=ETAG)}, (*READING, 404)),
 )
-async def read_intent(action_intent_id: str, deps: Deps, by: By) -> Response:
+async def readintent_answer(action_intent_id: str, deps: Deps, by: By) -> Response:
     """The intent with its decisions; for approvers with its preview."""
     intent = await deps.service.inspection.intent(by, action_intent_id)
-    return _intent(intent, by, await _approvals(deps, intent))
+    return intent_answer(intent, by, await approvals_of(deps, intent))
 
 
 @router.get(
@@ -189,7 +116,7 @@ async def edit(action_intent_id: str, request: Request, deps: Deps, by: By) -> R
     by.require(Permission.EDIT)
     body = await read_body(request, _PARAMETERS)
     intent = await deps.service.proposals.edit(by, action_intent_id, body.parameters, _if_match(request))
-    return _intent(intent, by, await _approvals(deps, intent))
+    return intent_answer(intent, by, await approvals_of(deps, intent))
 
 
 @router.post(
@@ -231,7 +158,7 @@ async def reject(action_intent_id: str, request: Request, deps: Deps, by: By) ->
     by.require(Permission.DECIDE)
     body = await read_body(request, _REJECT)
     intent = await deps.service.decisions.reject(by, action_intent_id, body.reason)
-    return _intent(intent, by, await _approvals(deps, intent))
+    return intent_answer(intent, by, await approvals_of(deps, intent))
 
 
 @router.post(
@@ -259,26 +186,19 @@ async def cancel(action_intent_id: str, request: Request, deps: Deps, by: By) ->
     )
 
 
-def _intent(intent: ActionIntent, by: Principal, approvals: tuple[Approval, ...], status: int = 200) -> Response:
+def intent_answer(intent: ActionIntent, by: Principal, approvals: tuple[Approval, ...], status: int = 200) -> Response:
+    """An intent with its digest as the entity tag."""
     return answer(intent_view(intent, by, approvals), status, {"etag": f'"{intent.approval_digest}"'})
 
 
-async def _approvals(deps: HttpDeps, intent: ActionIntent) -> tuple[Approval, ...]:
+async def approvals_of(deps: HttpDeps, intent: ActionIntent) -> tuple[Approval, ...]:
+    """Every decision about an intent, in order."""
     return await deps.store.approvals(intent.tenant_id, intent.action_intent_id)
 
 
 async def _execution_status(deps: HttpDeps, intent: ActionIntent) -> str:
     records = await deps.store.execution(intent.tenant_id, intent.action_intent_id)
     return execution_status(intent, records.attempt if records else None)
-
-
-def _idempotency_key(request: Request) -> str | None:
-    values = request.headers.getlist("idempotency-key")
-    if not values:
-        return None
-    if len(values) > 1 or not (values[0].isascii() and values[0].isprintable()) or not values[0].strip():
-        raise InvalidInput("An Idempotency-Key is given once, in 1 to 255 printable ASCII characters.")
-    return values[0]
 
 
 def _if_match(request: Request) -> str:
@@ -290,13 +210,3 @@ def _if_match(request: Request) -> str:
     if len(values) > 1 or len(tag) < 2 or tag[0] != '"' or tag[-1] != '"':
         raise PreconditionFailed('If-Match takes one digest, quoted: "<approval_digest>".')
     return tag[1:-1]
-
-
-def _refused(error: EnactorError, trace_id: str) -> BatchItem:
-    return BatchItem(status=status_of(error), problem=problem_members(error, trace_id))
-
-
-def _result(made: Proposed | EnactorError, by: Principal, trace_id: str) -> BatchItem:
-    if isinstance(made, EnactorError):
-        return _refused(made, trace_id)
-    return BatchItem(status=201, intent=intent_view(made.intent, by))

@@ -132,6 +132,9 @@ def document(app: FastAPI) -> dict[str, Any]:
                 operation["responses"] = _responses(operation["responses"])
     _, schemas = msgspec.json.schema_components(list(_documented.values()), ref_template=f"{_SCHEMAS}{{name}}")
     schemas["Problem"]["additionalProperties"] = True
+    # FastAPI's own, of query parameters; its validation errors never leave this server.
+    of_queries = made.get("components", {}).get("schemas", {})
+    schemas |= {name: schema for name, schema in of_queries.items() if "ValidationError" not in name}
     made["components"] = {
         "schemas": dict(sorted(schemas.items())),
         "responses": {str(status): _problem(status) for status in _problem_statuses(made)},

@@ -175,7 +175,7 @@ class BudgetBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class PoliciesBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The tenant's own policies, in Cedar. SHADOW evaluates and records without executing."""
 
-    text: Annotated[str, Meta(max_length=500_000)]
+    text: Annotated[str, Meta(max_length=100_000)]
     mode: PolicyMode = PolicyMode.ENFORCE
 
 

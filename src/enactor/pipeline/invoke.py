@@ -92,7 +92,7 @@ def _call(
 ) -> Turn:
     if repeat.proves_absence:
         run, absent = _proven_absent(permits, run)
-        commands = (*commands, *absent)
+        permits, commands = of_purpose(run.permits, plan.purpose), (*commands, *absent)
     lock = run.lock
     if lock.status is not RunStatus.RUNNING:
         return _no_more_calls(run, reads, ctx, repeat.reason, commands)
@@ -105,9 +105,7 @@ def _call(
         ending = Ending(RunStatus.FAILED, code=code, error_class=ErrorClass.VALIDATION, message=gone)
         return partial.abandoned(run, reads, ctx, ending, commands)
     if lock.resume_at > ctx.now_ms():
-        if commands:
-            return wait(run, ctx, lock.resume_at, lock.waiting_for, commands)
-        return Wait(run=run, commands=(), until=lock.resume_at, reason=lock.waiting_for)
+        return Wait(run=run, commands=commands, until=lock.resume_at, reason=lock.waiting_for)
     if calls_made(permits, run) > reads.intent.execution_policy.retry_count:
         return exhausted(plan, permits, run, reads, ctx, commands)
     permit = new_permit(plan, run, lock, reads, ctx)

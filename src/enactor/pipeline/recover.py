@@ -66,9 +66,8 @@ def _look_again(run: Run, reads: Reads, ctx: Context) -> Turn:
 
 def _take_over(run: Run, reads: Reads, ctx: Context, earlier: Earlier) -> Turn:
     lock = run.lock
-    run = with_attempt(
-        run, fence=lock.fence + 1, updated_at=ctx.now(), deadline_at=ctx.now_ms() + ctx.settings.grace_ms
-    )
+    resumed_at = max(ctx.now_ms(), lock.resume_at)
+    run = with_attempt(run, fence=lock.fence + 1, updated_at=ctx.now(), deadline_at=resumed_at + ctx.settings.grace_ms)
     commands: list[Command] = [UpdateAttempt(attempt=run.lock, expected_fence=lock.fence)]
     for permit in run.permits:
         if permit.result is CallResult.OPEN:

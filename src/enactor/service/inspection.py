@@ -32,7 +32,10 @@ EXECUTION_STATUSES: Final = (
 
 
 class ExecutionView(Struct, frozen=True, kw_only=True):
-    """An execution as `GET /v1/executions/{id}` shows it. `explanation` is one sentence for people."""
+    """An execution as `GET /v1/executions/{id}` shows it. `explanation` is one sentence for people.
+
+    `shadow`: it is evaluated and recorded only, and will never be executed.
+    """
 
     action_intent_id: str
     account_id: str
@@ -52,6 +55,7 @@ class ExecutionView(Struct, frozen=True, kw_only=True):
     decision_trace_id: str
     created_at: str
     summary: str
+    shadow: bool = False
 
 
 def execution_status(intent: ActionIntent, attempt: ExecutionAttempt | None) -> str:
@@ -121,6 +125,7 @@ def execution_view(
         decision_trace_id=intent.trace_id,
         created_at=intent.created_at,
         summary=intent.summary,
+        shadow=intent.shadow,
     )
 
 

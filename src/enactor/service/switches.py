@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from enactor.domain.attempt import RunStatus
 from enactor.domain.errors import Forbidden, InvalidInput, NotFound
-from enactor.domain.kill_switch import ContainedRun, Containment, KillSwitch
+from enactor.domain.kill_switch import ContainedRun, Containment, KillSwitch, stopped_by
 from enactor.domain.ledger import LedgerEvent
 from enactor.domain.policy import PolicyAction, PolicyQuestion
 from enactor.domain.principal import Permission, Principal
@@ -24,7 +24,7 @@ _LOOK_BACK_MS: Final = 3_600_000
 
 
 class ContainmentReport(Struct, frozen=True, kw_only=True):
-    """What a switch stopped and what had already left, for the caller's tenant.
+    """What a switch stopped and what had already left, for the caller's tenant. What it does not stop is not listed.
 
     `since` bounds what ended before: runs that ended earlier are not listed. `next_token` continues the listing.
     """
@@ -170,7 +170,7 @@ class KillSwitches:
         page: Page[ContainedRun] = Page((), None)
         if by.tenant_id:
             page = await core.store.runs_in_scope(by.tenant_id, stored, since, limit, page_token)
-        runs = [run for run in page.items if by.reaches(run.account_id)]
+        runs = [run for run in page.items if by.reaches(run.account_id) and await self._is_contained(by, run, switch)]
         return ContainmentReport(
             scope=scope,
             enabled=switch.enabled if switch else False,
@@ -182,6 +182,17 @@ class KillSwitches:
             unknown=tuple(run for run in runs if run.containment is Containment.UNKNOWN),
             next_token=page.next_token,
         )
+
+    async def _is_contained(self, by: Principal, run: ContainedRun, switch: KillSwitch | None) -> bool:
+        """Whether the report may list the run. What a switch that is off does not refuse may run at any moment."""
+        over = run.containment is not Containment.BLOCKED or run.status not in ("PENDING", RunStatus.RUNNING)
+        if over or (switch is not None and switch.enabled):
+            return True
+        records = await self._core.store.execution(by.tenant_id, run.action_intent_id)
+        if records is None or switch is None:
+            return False
+        authorised = records.attempt.switch_marks if records.attempt else records.intent.switch_marks
+        return stopped_by(authorised, {switch.scope: switch}) is not None
 
 
 def storage_scope(tenant_id: str, scope: str) -> str:
