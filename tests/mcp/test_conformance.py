@@ -23,7 +23,7 @@ from tests.http.world import World, world_of
 from tests.npm import binary
 
 SERVER_SCENARIOS = ["server-initialize", "ping", "tools-list", "dns-rebinding-protection"]
-CLIENT_SCENARIOS = ["initialize", "tools_call"]
+CLIENT_SCENARIOS = ["initialize", "tools_call", "sse-retry"]
 
 
 def with_token(app: ASGIApp, path: str, token: str) -> ASGIApp:

@@ -13,7 +13,7 @@ import msgspec
 from mcp_types import CallToolResult, Result, Tool
 from msgspec import Struct
 
-from enactor.domain.errors import ConfigurationError, EnactorError, InvalidInput, Unavailable
+from enactor.domain.errors import ConfigurationError, EnactorError, Unavailable
 from enactor.domain.mapping import is_secret_reference
 from enactor.domain.permit import CallResult, Purpose
 from enactor.gateway.mcp_answers import Secrets, data_of, not_sent, reply_of
@@ -317,12 +317,13 @@ class McpTarget:
         return msgspec.structs.replace(reply, artifact_ref=reference, message=message)
 
 
-class _Unfit(InvalidInput):
+class _Unfit(Exception):
     """What would be called is not what was approved."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+        self.message = message
 
 
 def _decoded(request: CallRequest) -> dict[str, Any]:
