@@ -42,6 +42,8 @@ def serving(key_file: Path, *, streams: Streams | None = None) -> Iterator[Serve
     # With its protocol named, asyncio sends small answers at once (TCP_NODELAY); else each waits for 40 ms.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
+    # Whoever connects from here on is answered, be it a moment later.
+    listening.listen(128)
     started: list[Served] = []
     ready, stop = threading.Event(), threading.Event()
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -145,7 +146,8 @@ async def test_lists_are_alike(document: Any) -> None:
 async def test_no_secret_and_no_machine_is_in_it(document: Any) -> None:
     """The document names no path of a machine, no host and no token."""
     text = json.dumps(document)
-    assert not re.search(r"/home/|/work|/root/|eyJ", text)
+    for place in (Path.home(), Path(__file__).parents[2], "eyJ"):
+        assert str(place) not in text
 
 
 async def test_the_page_needs_no_other_server(world: World) -> None:

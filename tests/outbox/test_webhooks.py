@@ -99,7 +99,8 @@ async def test_nothing_of_an_entrys_data_leaves(rig: Rig, receiver: Receiver, ev
     assert CANARY in entry.data
     for secret in (CANARY, entry.actor, entry.salt, entry.data_commitment, entry.hash, entry.prev_hash):
         assert secret not in sent
-    signal = {"signal_id", "dedupe_key"} if event in (LedgerEvent.ACTION_EXECUTED, LedgerEvent.ACTION_FAILED) else set()
+    signals = (LedgerEvent.ACTION_EXECUTED, LedgerEvent.ACTION_FAILED)
+    signal = {"signal_id", "dedupe_key", "outcome_revision"} if event in signals else set()
     assert set(request.event["data"]) == {
         *("event_type", "tenant_id", "account_id", "action_intent_id", "run_number", "trace_id", "sequence"),
         *signal,

@@ -15,6 +15,8 @@ from enactor.domain.outcome import CompensationStatus
 from enactor.domain.permit import CallResult, Purpose, SettledBy
 from enactor.pipeline.model import Earlier
 
+pytestmark = pytest.mark.parametrize("world", ["memory"], indirect=True)
+
 F, D, S = RunStatus.FAILED, RunStatus.IN_DOUBT, RunStatus.SUCCEEDED
 NONE, COMPLETED, FAILED, DOUBT = (
     CompensationStatus.NONE,

@@ -9,6 +9,8 @@ from enactor.domain.intent import ExecutionPolicy
 from enactor.domain.ledger import LedgerEvent
 from enactor.domain.permit import CallResult, SettledBy
 
+pytestmark = pytest.mark.parametrize("world", ["memory"], indirect=True)
+
 RESULTS = {
     Act.DO: CallResult.DONE,
     Act.DO_AND_LOSE_REPLY: CallResult.UNKNOWN,

@@ -15,6 +15,8 @@ from enactor.pipeline.driver import Driven, Driver, Progress
 from enactor.pipeline.model import Earlier
 from enactor.pipeline.settle import backoff_ms
 
+pytestmark = pytest.mark.parametrize("world", ["memory"], indirect=True)
+
 S, F, D, E, C = (
     RunStatus.SUCCEEDED,
     RunStatus.FAILED,
@@ -47,9 +49,9 @@ async def test_backoff_doubles_with_jitter(world: World) -> None:
     assert len({delay / 2**number for number, delay in enumerate(delays)}) > 1, "no jitter"
 
 
-def test_backoff_is_capped_and_honours_retry_after(fast_world: World) -> None:
+def test_backoff_is_capped_and_honours_retry_after(world: World) -> None:
     """Never longer than the cap by itself, never shorter than the target asks, and never for ever."""
-    ctx = fast_world.ctx
+    ctx = world.ctx
     assert 150_000 <= backoff_ms(30, None, ctx) <= 300_000
     assert backoff_ms(0, 120.5, ctx) == 120_500
     assert 1_000 <= backoff_ms(0, 0.1, ctx) <= 2_000
@@ -123,9 +125,8 @@ async def test_a_closed_door_puts_off_and_costs_no_retry(world: World) -> None:
     assert len(world.target.sent) == 1
 
 
-async def test_at_most_200_times(fast_world: World) -> None:
+async def test_at_most_200_times(world: World) -> None:
     """The 201st closed door ends the run, as FAILED: nothing was ever sent."""
-    world = fast_world
     world.doors.closed = "shut"
     intent = await world.approved("unsafe")
     await world.run(intent)

@@ -249,7 +249,9 @@ class World:
 async def open_world(store: Store, clock: ManualClock, **options: Any) -> World:
     """A world with the target's tools in the registry."""
     world = World(store, clock, **options)
-    await world.service.registry.ensure_defaults(world.plane.action_types())
+    # All at once, so that a durable store writes them in one go.
+    register = world.service.registry.ensure_defaults
+    await asyncio.gather(*(register({tool: name}) for tool, name in world.plane.action_types().items()))
     return world
 
 

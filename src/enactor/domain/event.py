@@ -38,7 +38,8 @@ def cloud_event(entry: LedgerEntry) -> dict[str, Any]:
         },
     }
     if entry.event_type in _SIGNALS:
-        revision = orjson.loads(entry.data).get("outcome_revision") if entry.data else None
+        found = orjson.loads(entry.data).get("outcome_revision") if entry.data else None
+        revision = found if isinstance(found, int) else None
         body["data"]["outcome_revision"] = revision
         body["data"]["signal_id"] = f"signal/{entry.action_intent_id}/{entry.run_number}/{revision or entry.sequence}"
         body["data"]["dedupe_key"] = body["data"]["signal_id"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from enactor.domain.attempt import ExecutionAttempt
 from enactor.domain.intent import ActionIntent
@@ -21,21 +21,19 @@ from enactor.stores.sqlite.rows import Row, Rows
 from enactor.stores.sqlite.shared import Shared
 from enactor.stores.sqlite.state import Facts, States
 
-
-class Prepared(NamedTuple):
-    """A command with its method and its record as JSON, if it has one."""
-
-    method: Callable[[Book, Any, str, Unit], Iterator[None]]
-    command: Any
-    body: str
+Method = Callable[["Book", Any, str, "Unit"], Iterator[None]]
+"""Does one command: takes the book, the command, its record as JSON (or "") and the commit it is part of."""
 
 
-class Unit(NamedTuple):
-    """One commit, and what it writes itself where a condition is held against that instead of what is stored."""
+class Unit:
+    """One commit, with what it writes itself where a condition is held against that instead of what is stored."""
 
-    commands: tuple[Prepared, ...]
-    attempts: dict[str, ExecutionAttempt]
-    settled: dict[int, WritePermit]
+    __slots__ = ("attempts", "commands", "settled")
+
+    def __init__(self) -> None:
+        self.commands: list[tuple[Method, Any, str]] = []
+        self.attempts: dict[str, ExecutionAttempt] = {}
+        self.settled: dict[int, WritePermit] = {}
 
 
 class Book:
@@ -43,12 +41,11 @@ class Book:
 
     Args:
         connection: the writer's.
-        path: the database's path, for messages.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self.shared: Final = Shared()
-        self.rows: Final = Rows(connection, path, self.shared.write)
+        self.rows: Final = Rows(connection, self.shared.write)
         self.states: Final = States(self.rows)
         self.news = News()
         self.shared.open(self.rows)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
-from enactor.domain.attempt import ExecutionAttempt
-from enactor.domain.permit import WritePermit
 from enactor.ports import commands as c
 from enactor.stores.sqlite import codec, intents, runs
 from enactor.stores.sqlite import configuration as conf
-from enactor.stores.sqlite.book import Prepared, Unit
+from enactor.stores.sqlite.book import Method, Unit
 
-_Method = Callable[..., Iterator[None]]
-
-_METHODS: Final[dict[type, tuple[_Method, Callable[[Any], object] | None]]] = {
+_METHODS: Final[dict[type, tuple[Method, Callable[[Any], object] | None]]] = {
     c.CreateIntent: (intents.create_intent, attrgetter("intent")),
     c.ReserveRequest: (intents.reserve_request, attrgetter("request")),
     c.UpdateIntent: (intents.update_intent, attrgetter("intent")),
@@ -47,16 +43,14 @@ def prepare(commands: Sequence[Any]) -> Unit:
     Raises:
         InvalidInput: a text in a record is not Unicode.
     """
-    prepared = []
-    attempts: dict[str, ExecutionAttempt] = {}
-    settled: dict[int, WritePermit] = {}
+    unit = Unit()
+    add = unit.commands.append
     for command in commands:
         kind = type(command)
         method, record_of = _METHODS[kind]
-        record = record_of(command) if record_of is not None else None
-        prepared.append(Prepared(method, command, codec.text_of(record) if record is not None else ""))
+        add((method, command, codec.text_of(record_of(command)) if record_of is not None else ""))
         if kind is c.UpdateAttempt or kind is c.StartAttempt:
-            attempts[command.attempt.action_intent_id] = command.attempt
+            unit.attempts[command.attempt.action_intent_id] = command.attempt
         elif kind is c.SettlePermit:
-            settled[command.permit.call_no] = command.permit
-    return Unit(tuple(prepared), attempts, settled)
+            unit.settled[command.permit.call_no] = command.permit
+    return unit

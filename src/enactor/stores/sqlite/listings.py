@@ -19,7 +19,7 @@ from enactor.domain.time import rfc3339
 from enactor.ports.commands import InternalObject
 from enactor.ports.store import ExecutionFilter, ExecutionRow, RunDue
 from enactor.stores.sqlite import codec
-from enactor.stores.sqlite.point_reads import many
+from enactor.stores.sqlite.point_reads import many, snapshot
 
 # -- executions ------------------------------------------------------------------------------------------------------
 # ?1 tenant, ?2 before this id, ?3 accounts as a JSON array, ?4 action type, ?5 proposer, ?6 status, ?7 limit.
@@ -30,22 +30,18 @@ _WANTED: Final = """
 """
 _ALL: Final = "SELECT i.action_intent_id AS id FROM intents i INDEXED BY intents_by_tenant WHERE" + _WANTED
 _OWN_STATUS: Final = _ALL + "AND i.status = ?6"
-_UNSTARTED: Final = "SELECT i.action_intent_id AS id FROM unstarted i WHERE" + _WANTED + "AND i.status = ?6"
+_UNFINISHED: Final = "SELECT i.action_intent_id AS id FROM unfinished i WHERE" + _WANTED + "AND i.status = ?6"
 _CLOSED: Final = (
     "SELECT i.action_intent_id AS id FROM intents i INDEXED BY intents_closed WHERE"
     + _WANTED
-    + "AND i.status = ?6 AND i.status IN ('REJECTED', 'EXPIRED', 'CANCELLED')"
+    + "AND i.status = ?6 AND i.status <> 'PENDING_APPROVAL' AND i.status <> 'APPROVED'"
 )
 _NEVER_RUN: Final = _CLOSED + " AND NOT EXISTS (SELECT 1 FROM attempts WHERE action_intent_id = i.action_intent_id)"
-_OPEN: Final = (
-    "SELECT a.action_intent_id AS id FROM attempts a INDEXED BY attempts_open"
-    " CROSS JOIN intents i USING (action_intent_id) WHERE a.status IN ('RUNNING', 'IN_DOUBT') AND a.status = ?6 AND"
-    + _WANTED
-)
 _WITHOUT_EFFECT: Final = (
     "SELECT a.action_intent_id AS id FROM attempts a INDEXED BY attempts_without_effect"
     " CROSS JOIN intents i USING (action_intent_id)"
-    " WHERE a.status IN ('FAILED', 'CANCELLED', 'EXPIRED') AND a.status = ?6 AND a.tenant_id = ?1"
+    " WHERE a.status <> 'RUNNING' AND a.status <> 'SUCCEEDED' AND a.status <> 'IN_DOUBT' AND a.status = ?6"
+    " AND a.tenant_id = ?1"
     " AND a.action_intent_id < ?2 AND" + _WANTED
 )
 _SUCCEEDED: Final = _ALL + "AND (SELECT status FROM attempts WHERE action_intent_id = i.action_intent_id) = 'SUCCEEDED'"
@@ -53,16 +49,16 @@ _ENDED_OR_CLOSED: Final = f"SELECT id FROM ({_WITHOUT_EFFECT}) UNION ALL SELECT 
 
 _SOURCES: Final[dict[str | None, tuple[str, str]]] = {
     None: (_ALL, ""),
-    "PENDING_APPROVAL": (_UNSTARTED, "PENDING_APPROVAL"),
-    "PENDING": (_UNSTARTED, "APPROVED"),
-    "RUNNING": (_OPEN, "RUNNING"),
-    "IN_DOUBT": (_OPEN, "IN_DOUBT"),
+    "PENDING_APPROVAL": (_UNFINISHED, "PENDING_APPROVAL"),
+    "PENDING": (_UNFINISHED, "PENDING"),
+    "RUNNING": (_UNFINISHED, "RUNNING"),
+    "IN_DOUBT": (_UNFINISHED, "IN_DOUBT"),
     "SUCCEEDED": (_SUCCEEDED, "SUCCEEDED"),
     "FAILED": (_WITHOUT_EFFECT, "FAILED"),
     "CANCELLED": (_ENDED_OR_CLOSED, "CANCELLED"),
     "EXPIRED": (_ENDED_OR_CLOSED, "EXPIRED"),
     "REJECTED": (_NEVER_RUN, "REJECTED"),
-    "INTENT:PENDING_APPROVAL": (_UNSTARTED, "PENDING_APPROVAL"),
+    "INTENT:PENDING_APPROVAL": (_UNFINISHED, "PENDING_APPROVAL"),
     "INTENT:APPROVED": (_OWN_STATUS, "APPROVED"),
     "INTENT:REJECTED": (_CLOSED, "REJECTED"),
     "INTENT:CANCELLED": (_CLOSED, "CANCELLED"),
@@ -105,17 +101,15 @@ def executions(
 # -- due, expired ----------------------------------------------------------------------------------------------------
 
 _DUE: Final = """
-SELECT action_intent_id, tenant_id, 1, NULL, 0, 0 FROM unstarted
-    WHERE action_intent_id > ?1 AND status = 'APPROVED' AND shadow = 0
-UNION ALL SELECT action_intent_id, tenant_id, json_extract(body, '$.run_number'), status, resume_at, deadline_at
-    FROM attempts INDEXED BY attempts_open
-    WHERE action_intent_id > ?1 AND status IN ('RUNNING', 'IN_DOUBT')
-    AND (status = 'RUNNING' OR (deadline_at > 0 AND deadline_at <= ?2))
-ORDER BY 1 LIMIT ?3
+SELECT action_intent_id, tenant_id, status, run_number, resume_at, deadline_at FROM unfinished
+WHERE action_intent_id > ? AND shadow = 0
+AND (status IN ('PENDING', 'RUNNING') OR status = 'IN_DOUBT' AND deadline_at > 0 AND deadline_at <= ?)
+ORDER BY action_intent_id LIMIT ?
 """
 _EXPIRED: Final = """
-SELECT i.body FROM unstarted u CROSS JOIN intents i USING (action_intent_id)
-WHERE u.action_intent_id > ? AND u.expires_at_epoch <= ? ORDER BY u.action_intent_id LIMIT ?
+SELECT i.body FROM unfinished u CROSS JOIN intents i USING (action_intent_id)
+WHERE u.action_intent_id > ? AND u.status IN ('PENDING', 'PENDING_APPROVAL') AND u.expires_at_epoch <= ?
+ORDER BY u.action_intent_id LIMIT ?
 """
 
 
@@ -126,11 +120,11 @@ def due(connection: sqlite3.Connection, now_ms: int, limit: int, after: str) -> 
             action_intent_id=action_intent_id,
             tenant_id=tenant_id,
             run_number=run_number,
-            status=RunStatus(status) if status else None,
+            status=None if status == "PENDING" else RunStatus(status),
             resume_at=resume_at,
             deadline_at=deadline_at,
         )
-        for action_intent_id, tenant_id, run_number, status, resume_at, deadline_at in connection.execute(
+        for action_intent_id, tenant_id, status, run_number, resume_at, deadline_at in connection.execute(
             _DUE, (after, now_ms, limit)
         )
     )
@@ -144,14 +138,12 @@ def expired(connection: sqlite3.Connection, now_ms: int, limit: int, after: str)
 # -- containment -----------------------------------------------------------------------------------------------------
 
 _IN_SCOPE: Final = """
-SELECT id, i.account_id, i.action_type, i.status, (SELECT body FROM attempts WHERE action_intent_id = id) FROM (
-    SELECT action_intent_id AS id FROM unstarted
-        WHERE action_intent_id > ?2 AND tenant_id = ?1 AND status = 'APPROVED' AND shadow = 0
-    UNION ALL SELECT action_intent_id FROM attempts INDEXED BY attempts_open
-        WHERE action_intent_id > ?2 AND tenant_id = ?1 AND status IN ('RUNNING', 'IN_DOUBT')
+SELECT id, i.account_id, i.action_type, (SELECT body FROM attempts WHERE action_intent_id = id) FROM (
+    SELECT action_intent_id AS id FROM unfinished
+        WHERE action_intent_id > ?2 AND tenant_id = ?1 AND status <> 'PENDING_APPROVAL' AND shadow = 0
     UNION ALL SELECT action_intent_id FROM attempts INDEXED BY attempts_ended
         WHERE action_intent_id > ?2 AND tenant_id = ?1 AND updated_at >= ?3
-        AND status IN ('SUCCEEDED', 'FAILED', 'CANCELLED', 'EXPIRED')
+        AND status <> 'RUNNING' AND status <> 'IN_DOUBT'
     ORDER BY 1) CROSS JOIN intents i ON i.action_intent_id = id
 WHERE (?4 IS NULL OR i.connector_id = ?4) AND (?5 IS NULL OR i.action_type = ?5) ORDER BY id LIMIT ?6
 """
@@ -164,10 +156,9 @@ def runs_in_scope(
     selected = _selected(tenant_id, scope)
     if selected is None:
         return []
-    connection.execute("BEGIN")
-    try:
+    permits = "SELECT body FROM permits WHERE action_intent_id = ?"
+    with snapshot(connection):
         rows = connection.execute(_IN_SCOPE, (tenant_id, after, since, *selected, limit)).fetchall()
-        permits = "SELECT body FROM permits WHERE action_intent_id = ?"
         return [
             _contained(
                 action_intent_id,
@@ -176,10 +167,8 @@ def runs_in_scope(
                 codec.attempt(attempt) if attempt else None,
                 many(connection, permits, (action_intent_id,), codec.permit),
             )
-            for action_intent_id, account_id, action_type, _, attempt in rows
+            for action_intent_id, account_id, action_type, attempt in rows
         ]
-    finally:
-        connection.execute("ROLLBACK")
 
 
 def _selected(tenant_id: str, scope: str) -> tuple[str | None, str | None] | None:

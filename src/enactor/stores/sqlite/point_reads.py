@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from enactor.domain.action_type import ActionType
@@ -29,6 +30,16 @@ UNION ALL SELECT 'cancel', run_number FROM cancel_requests WHERE action_intent_i
 UNION ALL SELECT 'outcome', body FROM (
     SELECT body FROM outcomes WHERE action_intent_id = ?1 ORDER BY run_number DESC, outcome_revision DESC LIMIT 1)
 """
+
+
+@contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """Within it, several statements see the database as it was at one moment."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def one(
@@ -136,8 +147,9 @@ def action_type(connection: sqlite3.Connection, tenant_id: str, name: str, versi
 def budgets(connection: sqlite3.Connection, tenant_id: str, now_ms: int) -> tuple[tuple[Budget, int], ...]:
     """See `Store.budgets`."""
     query = "SELECT body FROM budgets WHERE tenant_id = ? ORDER BY action_type"
-    found = many(connection, query, (tenant_id,), codec.budget)
-    return tuple((budget, count_starts(connection, budget, window_start(budget, now_ms))) for budget in found)
+    with snapshot(connection):
+        found = many(connection, query, (tenant_id,), codec.budget)
+        return tuple((budget, count_starts(connection, budget, window_start(budget, now_ms))) for budget in found)
 
 
 def policies(connection: sqlite3.Connection, tenant_id: str) -> PolicySet | None:
@@ -173,4 +185,4 @@ def undelivered(
 def counts(connection: sqlite3.Connection) -> tuple[int, int]:
     """The schema's version, and how many entries the ledger has."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    return int(version), int(connection.execute("SELECT coalesce(sum(seq), 0) FROM chains").fetchone()[0])
+    return int(version), int(connection.execute("SELECT coalesce(max(position), 0) FROM ledger").fetchone()[0])

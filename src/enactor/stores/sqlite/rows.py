@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from enactor.domain.errors import StoreFailed
 from enactor.stores.sqlite import sql
 
 Row = tuple[Any, ...]
@@ -19,16 +18,13 @@ class Rows:
 
     Args:
         connection: the writer's.
-        path: the database's path, for messages.
         more: asked at each flush for rows that are kept elsewhere until then.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: str, more: Callable[[Rows], None]) -> None:
+    def __init__(self, connection: sqlite3.Connection, more: Callable[[Rows], None]) -> None:
         self.connection: Final = connection
-        self._path = path
         self._more = more
         self._pending: dict[str, list[Row]] = {statement: [] for statement in sql.ORDER}
-        self._version = self._data_version()
 
     def add(self, statement: str, row: Row) -> None:
         """Adds a row for one of the statements of `sql`."""
@@ -44,18 +40,6 @@ class Rows:
         for statement, rows in self._pending.items():
             if rows:
                 if not self.connection.in_transaction:
-                    self._begin()
+                    self.connection.execute("BEGIN IMMEDIATE")
                 self.connection.executemany(statement, rows)
                 rows.clear()
-
-    def _begin(self) -> None:
-        self.connection.execute("BEGIN IMMEDIATE")
-        # What the writer knows of the database it keeps in memory. That holds only while nobody else writes.
-        if self._data_version() != self._version:
-            raise StoreFailed(
-                f"Another program changed the database {self._path} while Enactor had it open. "
-                "Let nothing else write to it, and start again."
-            )
-
-    def _data_version(self) -> int:
-        return int(self.connection.execute("PRAGMA data_version").fetchone()[0])

@@ -48,15 +48,12 @@ def start_attempt(book: Book, command: c.StartAttempt, body: str, unit: Unit) ->
     if command.charge_budget:
         book.shared.charge(attempt.tenant_id, attempt.action_type, command.now_ms)
     if stored is None:
-        book.shared.changed(attempt.action_intent_id, state)
         book.rows.add(
             sql.ADD_ATTEMPT,
             (
                 attempt.action_intent_id,
                 attempt.tenant_id,
                 attempt.status.value,
-                attempt.resume_at,
-                attempt.deadline_at,
                 attempt.updated_at,
                 body,
             ),
@@ -136,7 +133,7 @@ def doubt_after_restore(book: Book, command: c.DoubtAfterRestore, body: str, uni
     yield
     known = permit.call_no in state.permits
     state.permits[permit.call_no] = permit
-    if state.waits:
+    if state.unstarted:
         book.shared.changed(permit.action_intent_id, state)
     book.rows.add(sql.CHANGE_PERMIT if known else sql.ADD_PERMIT, (permit.action_intent_id, permit.call_no, body))
 
@@ -146,7 +143,7 @@ def request_cancel(book: Book, command: c.RequestCancel, body: str, unit: Unit) 
     state = book.states.get(command.action_intent_id)
     yield
     state.cancelled_runs.add(command.run_number)
-    if state.waits:
+    if state.unstarted:
         book.shared.changed(command.action_intent_id, state)
     book.rows.add(
         sql.ADD_CANCEL,
@@ -180,7 +177,7 @@ def append_ledger(book: Book, command: c.AppendLedger, body: str, unit: Unit) ->
     sequence = 0
     if state is not None:
         sequence = state.sequence = state.sequence + 1
-        if state.attempt is None and state.waits:
+        if state.attempt is None and state.unstarted:
             book.shared.changed(action_intent_id, state)
         for trace in (record.trace_id, record.decision_trace_id):
             if trace and trace not in state.traces:
@@ -222,8 +219,6 @@ def _change_attempt(book: Book, attempt: ExecutionAttempt, body: str) -> None:
         (
             attempt.action_intent_id,
             attempt.status.value,
-            attempt.resume_at,
-            attempt.deadline_at,
             attempt.updated_at,
             body,
         ),
@@ -232,5 +227,6 @@ def _change_attempt(book: Book, attempt: ExecutionAttempt, body: str) -> None:
 
 def _hold_attempt(book: Book, state: IntentState, attempt: ExecutionAttempt) -> None:
     state.attempt = attempt
+    book.shared.changed(attempt.action_intent_id, state)
     if attempt.status in _GIVES_KEY_BACK and state.facts is not None:
         book.release(attempt.action_intent_id, state.facts)

@@ -36,7 +36,6 @@ class Shared:
         self._used: dict[tuple[str, str], tuple[int, int]] = {}
         self._starts: Counter[tuple[str, int, str]] = Counter()
         self._chains: dict[tuple[str, str], tuple[int, str]] = {}
-        self._moved: set[tuple[str, str]] = set()
 
     def open(self, rows: Rows) -> None:
         """Reads what is small and asked for all the time."""
@@ -49,7 +48,7 @@ class Shared:
             budget = codec.budget(body)
             self._budgets.setdefault(budget.tenant_id, {})[budget.action_type] = budget
         waiting = (
-            "SELECT tenant_id, proposed_by, count(*) FROM unstarted WHERE status = 'PENDING_APPROVAL' GROUP BY 1, 2"
+            "SELECT tenant_id, proposed_by, count(*) FROM unfinished WHERE status = 'PENDING_APPROVAL' GROUP BY 1, 2"
         )
         for tenant_id, proposer, count in execute(waiting):
             self.count_pending(tenant_id, proposer, count)
@@ -59,10 +58,10 @@ class Shared:
         """Hands over the rows of what changed since the last flush."""
         if self._changed:
             for action_intent_id, state in self._changed.items():
-                if state.waits and state.facts is not None:
-                    rows.add(sql.PUT_UNSTARTED, state.row(action_intent_id, state.facts))
+                if state.facts is not None and state.unfinished:
+                    rows.add(sql.PUT_UNFINISHED, state.row(action_intent_id, state.facts))
                 else:
-                    rows.add(sql.DROP_UNSTARTED, (action_intent_id,))
+                    rows.add(sql.DROP_UNFINISHED, (action_intent_id,))
             self._changed.clear()
         if self._effect_keys:
             held = self._effect_keys.items()
@@ -72,9 +71,6 @@ class Shared:
         if self._starts:
             rows.add_all(sql.ADD_STARTS, ((*key, count) for key, count in self._starts.items()))
             self._starts.clear()
-        if self._moved:
-            rows.add_all(sql.PUT_CHAIN, ((*chain, *self._chains[chain]) for chain in self._moved))
-            self._moved.clear()
         self._requests.clear()
         self._objects.clear()
 
@@ -86,7 +82,7 @@ class Shared:
     # -- intents -------------------------------------------------------------------------------------------------
 
     def changed(self, action_intent_id: str, state: IntentState) -> None:
-        """Has an intent that waits, or did, listed among those without a run as it will be at the next flush."""
+        """Has an intent listed among what is not over, or not, as it will be at the next flush."""
         self._changed[action_intent_id] = state
 
     def count_pending(self, tenant_id: str, proposer: str, change: int) -> None:
@@ -188,7 +184,9 @@ class Shared:
         known = self._chains.get(chain)
         if known is None:
             found = self._rows.connection.execute(
-                "SELECT seq, hash FROM chains WHERE tenant_id = ? AND account_id = ?", chain
+                "SELECT seq, hash FROM ledger INDEXED BY ledger_by_chain WHERE tenant_id = ? AND account_id = ? "
+                "ORDER BY position DESC LIMIT 1",
+                chain,
             ).fetchone()
             known = self._chains[chain] = (found[0], found[1]) if found else (0, GENESIS)
         return known
@@ -196,7 +194,6 @@ class Shared:
     def move_head(self, chain: tuple[str, str], seq: int, entry_hash: str) -> None:
         """Remembers a chain's new last entry."""
         self._chains[chain] = (seq, entry_hash)
-        self._moved.add(chain)
 
 
 def count_starts(connection: sqlite3.Connection, budget: Budget, began: int) -> int:

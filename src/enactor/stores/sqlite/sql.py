@@ -10,24 +10,22 @@ KEEP_REVISION: Final = (
     "INSERT OR REPLACE INTO earlier_revisions SELECT action_intent_id, revision, body FROM intents "
     "WHERE action_intent_id = ?"
 )
-PUT_UNSTARTED: Final = "INSERT OR REPLACE INTO unstarted VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-DROP_UNSTARTED: Final = "DELETE FROM unstarted WHERE action_intent_id = ?"
+PUT_UNFINISHED: Final = (
+    "INSERT OR REPLACE INTO unfinished VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+DROP_UNFINISHED: Final = "DELETE FROM unfinished WHERE action_intent_id = ?"
 PUT_EFFECT_KEY: Final = "INSERT OR REPLACE INTO effect_keys VALUES (?, ?, ?)"
 DROP_EFFECT_KEY: Final = "DELETE FROM effect_keys WHERE tenant_id = ? AND effect_key = ?"
 ADD_REQUEST: Final = "INSERT INTO requests VALUES (?, ?, ?, ?)"
 ADD_APPROVAL: Final = "INSERT INTO approvals VALUES (?, ?, ?)"
-ADD_ATTEMPT: Final = "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?)"
-CHANGE_ATTEMPT: Final = (
-    "UPDATE attempts SET status = ?2, resume_at = ?3, deadline_at = ?4, updated_at = ?5, body = ?6 "
-    "WHERE action_intent_id = ?1"
-)
+ADD_ATTEMPT: Final = "INSERT INTO attempts VALUES (?, ?, ?, ?, ?)"
+CHANGE_ATTEMPT: Final = "UPDATE attempts SET status = ?2, updated_at = ?3, body = ?4 WHERE action_intent_id = ?1"
 ADD_PERMIT: Final = "INSERT INTO permits VALUES (?, ?, ?)"
 CHANGE_PERMIT: Final = "UPDATE permits SET body = ?3 WHERE action_intent_id = ?1 AND call_no = ?2"
 ADD_CANCEL: Final = "INSERT OR IGNORE INTO cancel_requests VALUES (?, ?, ?, ?)"
 ADD_OUTCOME: Final = "INSERT INTO outcomes VALUES (?, ?, ?, ?)"
 ADD_LEDGER: Final = "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 ADD_TRACE: Final = "INSERT OR IGNORE INTO traces VALUES (?, ?)"
-PUT_CHAIN: Final = "INSERT OR REPLACE INTO chains VALUES (?, ?, ?, ?)"
 ADD_ACTION_TYPE: Final = "INSERT INTO action_types VALUES (?, ?, ?, ?)"
 CHANGE_ACTION_TYPE: Final = (
     "UPDATE action_types SET body = ?4 WHERE tenant_id = ?1 AND action_type = ?2 AND registry_version = ?3"
@@ -52,8 +50,8 @@ ORDER: Final = (
     ADD_INTENT,
     KEEP_REVISION,
     CHANGE_INTENT,
-    DROP_UNSTARTED,
-    PUT_UNSTARTED,
+    DROP_UNFINISHED,
+    PUT_UNFINISHED,
     DROP_EFFECT_KEY,
     PUT_EFFECT_KEY,
     ADD_REQUEST,
@@ -66,7 +64,6 @@ ORDER: Final = (
     ADD_OUTCOME,
     ADD_LEDGER,
     ADD_TRACE,
-    PUT_CHAIN,
     ADD_ACTION_TYPE,
     CHANGE_ACTION_TYPE,
     PUT_SWITCH,

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from enactor.domain.attempt import ExecutionAttempt
+from enactor.domain.attempt import ExecutionAttempt, RunStatus
 from enactor.domain.intent import ActionIntent
 from enactor.domain.permit import WritePermit
 from enactor.domain.principal import PrincipalRef
@@ -20,14 +20,17 @@ from enactor.stores.sqlite.rows import Row, Rows
 _KEPT: Final = 2_048
 
 _WAITS: Final = frozenset({"PENDING_APPROVAL", "APPROVED"})
+_OPEN: Final = frozenset({RunStatus.RUNNING, RunStatus.IN_DOUBT})
 
 _EXISTS: Final = (
     "SELECT EXISTS (SELECT 1 FROM intents WHERE action_intent_id = ?1) OR "
     "EXISTS (SELECT 1 FROM ledger WHERE action_intent_id = ?1 AND action_intent_id <> '')"
 )
 _UNSTARTED: Final = """
-SELECT tenant_id, account_id, action_type, connector_id, proposed_by, status, shadow, expires_at_epoch, revision,
-    version, approval_digest, effect_key, sequence, noted FROM unstarted WHERE action_intent_id = ?
+SELECT tenant_id, account_id, action_type, connector_id, proposed_by,
+    CASE status WHEN 'PENDING' THEN 'APPROVED' ELSE status END, shadow, expires_at_epoch, revision, version,
+    approval_digest, effect_key, sequence, noted
+FROM unfinished WHERE action_intent_id = ? AND status IN ('PENDING', 'PENDING_APPROVAL')
 """
 _INTENT: Final = "SELECT body FROM intents WHERE action_intent_id = ?"
 _SEQUENCE: Final = (
@@ -41,7 +44,7 @@ _APPROVALS: Final = "SELECT body FROM approvals WHERE action_intent_id = ? ORDER
 
 
 class Facts(Struct, frozen=True):
-    """What conditions and the listing of what waits ask of an intent."""
+    """What conditions and the listing of what is not over ask of an intent."""
 
     tenant_id: str
     account_id: str
@@ -94,12 +97,22 @@ class IntentState:
         self.traces: set[str] = set()
 
     @property
-    def waits(self) -> bool:
+    def unstarted(self) -> bool:
         """Whether it is pending or approved and has no run."""
         return self.attempt is None and self.facts is not None and self.facts.status in _WAITS
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether it is listed among what is not over."""
+        return self.unstarted if self.attempt is None else self.attempt.status in _OPEN
+
     def row(self, action_intent_id: str, facts: Facts) -> Row:
-        """Its row in `unstarted`."""
+        """Its row in `unfinished`."""
+        attempt = self.attempt
+        if attempt is not None:
+            status, run = attempt.status.value, (attempt.run_number, attempt.resume_at, attempt.deadline_at)
+        else:
+            status, run = "PENDING" if facts.status == "APPROVED" else facts.status, (1, 0, 0)
         return (
             action_intent_id,
             facts.tenant_id,
@@ -107,7 +120,7 @@ class IntentState:
             facts.action_type,
             facts.connector_id,
             facts.proposed_by,
-            facts.status,
+            status,
             facts.shadow,
             facts.expires_at_epoch,
             facts.revision,
@@ -116,6 +129,7 @@ class IntentState:
             facts.effect_key,
             self.sequence,
             int(bool(self.permits or self.cancelled_runs)),
+            *run,
         )
 
 

@@ -55,7 +55,7 @@ class Writer:
         self._path = path
         self._publish = publish
         self._on_failure = on_failure
-        self._book = Book(connection, path)
+        self._book = Book(connection)
         self._loop = asyncio.get_running_loop()
         self._collected: list[_Waiting] = []
         self._batches: queue.SimpleQueue[list[_Waiting]] = queue.SimpleQueue()

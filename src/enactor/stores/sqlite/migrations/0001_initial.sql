@@ -3,6 +3,8 @@
 -- Ids are UUIDv7s, so whatever is written lately lies together, in tables and in their indexes. Tables with bodies keep
 -- their rowids: a row of a table WITHOUT ROWID that is longer than a quarter of a page spills into a page of its own,
 -- which doubles what a commit writes. Small tables that are only looked up by their key are clustered on it.
+--
+-- The conditions of partial indexes are comparisons, because SQLite builds a table for a longer IN list at every row.
 
 CREATE TABLE intents (
     action_intent_id TEXT NOT NULL PRIMARY KEY,
@@ -19,7 +21,7 @@ CREATE TABLE intents (
 CREATE INDEX intents_by_tenant ON intents (tenant_id, action_intent_id, account_id, action_type, proposed_by);
 
 CREATE INDEX intents_closed ON intents (tenant_id, status, action_intent_id)
-    WHERE status IN ('REJECTED', 'EXPIRED', 'CANCELLED');
+    WHERE status <> 'PENDING_APPROVAL' AND status <> 'APPROVED';
 
 -- The last record of each revision but the current one.
 CREATE TABLE earlier_revisions (
@@ -29,10 +31,11 @@ CREATE TABLE earlier_revisions (
     PRIMARY KEY (action_intent_id, revision)
 ) STRICT;
 
--- Pending and approved intents without a run. A start takes its row away, so that what waits is found among what waits
--- and not among everything that ever ran. It has all that the conditions of a start ask for: `sequence` is the intent's
--- last one in the ledger, and `noted` says that there is a permit (after a restore) or a cancel request already.
-CREATE TABLE unstarted (
+-- What is not over: intents that wait for approval or for their start, runs that run or are in doubt. The end takes the
+-- row away, so that what needs looking after is found among that and not among everything that ever ran. `status` is the
+-- wire status. The row has all that the conditions of a start ask for: `sequence` is an unstarted intent's last one in
+-- the ledger, and `noted` says that it has a permit (after a restore) or a cancel request already.
+CREATE TABLE unfinished (
     action_intent_id TEXT NOT NULL PRIMARY KEY,
     tenant_id        TEXT NOT NULL,
     account_id       TEXT NOT NULL,
@@ -47,7 +50,10 @@ CREATE TABLE unstarted (
     approval_digest  TEXT NOT NULL,
     effect_key       TEXT,
     sequence         INTEGER NOT NULL,
-    noted            INTEGER NOT NULL
+    noted            INTEGER NOT NULL,
+    run_number       INTEGER NOT NULL,
+    resume_at        INTEGER NOT NULL,
+    deadline_at      INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE effect_keys (
@@ -76,26 +82,22 @@ CREATE TABLE attempts (
     action_intent_id TEXT NOT NULL PRIMARY KEY,
     tenant_id        TEXT NOT NULL,
     status           TEXT NOT NULL,
-    resume_at        INTEGER NOT NULL,
-    deadline_at      INTEGER NOT NULL,
     updated_at       TEXT NOT NULL,
     body             TEXT NOT NULL
 ) STRICT;
 
-CREATE INDEX attempts_open ON attempts (action_intent_id) WHERE status IN ('RUNNING', 'IN_DOUBT');
-
 CREATE INDEX attempts_ended ON attempts (tenant_id, updated_at)
-    WHERE status IN ('SUCCEEDED', 'FAILED', 'CANCELLED', 'EXPIRED');
+    WHERE status <> 'RUNNING' AND status <> 'IN_DOUBT';
 
 CREATE INDEX attempts_without_effect ON attempts (tenant_id, status, action_intent_id)
-    WHERE status IN ('FAILED', 'CANCELLED', 'EXPIRED');
+    WHERE status <> 'RUNNING' AND status <> 'SUCCEEDED' AND status <> 'IN_DOUBT';
 
 CREATE TABLE permits (
     action_intent_id TEXT NOT NULL,
     call_no          INTEGER NOT NULL,
     body             TEXT NOT NULL,
     PRIMARY KEY (action_intent_id, call_no)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE cancel_requests (
     action_intent_id TEXT NOT NULL,
@@ -137,7 +139,8 @@ CREATE TABLE ledger (
 
 CREATE INDEX ledger_by_intent ON ledger (action_intent_id) WHERE action_intent_id <> '';
 
-CREATE INDEX ledger_by_tenant ON ledger (tenant_id);
+-- One chain's entries in their order, and so also its last one.
+CREATE INDEX ledger_by_chain ON ledger (tenant_id, account_id);
 
 CREATE INDEX ledger_without_intent ON ledger (trace_id, decision_trace_id) WHERE action_intent_id = '';
 
@@ -146,15 +149,6 @@ CREATE TABLE traces (
     trace_id         TEXT NOT NULL,
     action_intent_id TEXT NOT NULL,
     PRIMARY KEY (trace_id, action_intent_id)
-) STRICT, WITHOUT ROWID;
-
--- The last entry of each chain.
-CREATE TABLE chains (
-    tenant_id  TEXT NOT NULL,
-    account_id TEXT NOT NULL,
-    seq        INTEGER NOT NULL,
-    hash       TEXT NOT NULL,
-    PRIMARY KEY (tenant_id, account_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE action_types (
