@@ -13,7 +13,14 @@ def key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def world(key_file: Path) -> AsyncIterator[World]:
+def store_kind() -> str:
+    """Which store is beneath; modules where it matters ask for each."""
+    return "memory"
+
+
+@pytest.fixture
+async def world(key_file: Path, tmp_path: Path, store_kind: str) -> AsyncIterator[World]:
     """A started Enactor behind its HTTP face."""
-    async with world_of(key_file) as made:
+    database = tmp_path / "enactor.db" if store_kind == "sqlite" else None
+    async with world_of(key_file, database=database) as made:
         yield made

@@ -11,6 +11,12 @@ from tests.http.following import Following
 from tests.http.world import ACCOUNT, World, problem, proposal, world_of
 
 
+@pytest.fixture(params=["memory", "sqlite"])
+def store_kind(request: pytest.FixtureRequest) -> str:
+    """Everything here holds over each store."""
+    return str(request.param)
+
+
 def types(events: list[dict[str, Any]]) -> list[str]:
     """The ledger's names of events."""
     return [event["data"]["event_type"] for event in events]

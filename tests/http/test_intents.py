@@ -1,9 +1,17 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from enactor.domain.ids import is_intent_id
 from enactor.service import Limits
 from tests.http.world import ACCOUNT, NOTE, World, problem, proposal, world_of
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store_kind(request: pytest.FixtureRequest) -> str:
+    """Everything here holds over each store."""
+    return str(request.param)
 
 
 async def test_a_proposal_is_frozen_and_shown(world: World) -> None:

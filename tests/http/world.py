@@ -1,4 +1,4 @@
-"""A whole Enactor behind its HTTP face, over the memory store, in time that only the test moves."""
+"""A whole Enactor behind its HTTP face, in time that only the test moves."""
 
 import asyncio
 import json
@@ -26,9 +26,9 @@ from enactor.http.dev_issuer import DevIssuer
 from enactor.http.metrics import Metrics
 from enactor.http.streams import Streams
 from enactor.pipeline.model import Settings as PipelineSettings
+from enactor.ports.store import Store
 from enactor.service import Limits
-from enactor.stores.memory import MemoryStore
-from enactor.wiring.assembly import Assembly, assemble
+from enactor.wiring.assembly import Assembly, assemble, open_store
 
 TENANT = "acme"
 ACCOUNT = "acc-1"
@@ -79,9 +79,18 @@ class Bank(Connector):
 class World:
     """Everything a test needs to be somebody, ask something and wait for what follows."""
 
-    def __init__(self, key_file: Path, *, limits: Limits, settings: HttpSettings, streams: Streams | None) -> None:
-        self.clock = ManualClock()
-        self.store = MemoryStore(self.clock)
+    def __init__(
+        self,
+        clock: ManualClock,
+        store: Store,
+        key_file: Path,
+        *,
+        limits: Limits,
+        settings: HttpSettings,
+        streams: Streams | None,
+    ) -> None:
+        self.clock = clock
+        self.store = store
         self.metrics = Metrics()
         self._ended: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.assembly: Assembly = assemble(
@@ -248,9 +257,13 @@ async def world_of(
     limits: Limits | None = None,
     settings: HttpSettings | None = None,
     streams: Streams | None = None,
+    database: Path | None = None,
 ) -> AsyncIterator[World]:
-    """A started world."""
+    """A started world, over a SQLite file where one is named, else over the memory store."""
+    clock = ManualClock()
     world = World(
+        clock,
+        await open_store(f"sqlite:///{database}" if database else "memory://", clock),
         key_file,
         limits=limits or Limits(max_pending_of_proposer=5_000, max_pending_of_tenant=10_000),
         settings=settings or HttpSettings(dev=True),

@@ -177,6 +177,8 @@ def _problem(status: int) -> dict[str, Any]:
     headers: dict[str, Any] = dict(_REQUEST_ID)
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = {"description": "`Bearer` (RFC 6750).", "schema": {"type": "string"}}
+    if status in (HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        headers["Retry-After"] = {"description": "Seconds, where waiting helps.", "schema": {"type": "integer"}}
     return {
         "description": f"{HTTPStatus(status).phrase}: a problem document (RFC 9457).",
         "content": {MEDIA_TYPE: {"schema": {"$ref": f"{_SCHEMAS}Problem"}}},

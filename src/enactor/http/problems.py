@@ -14,7 +14,6 @@ from enactor.ports.commands import Conflict, ConflictKind
 
 MEDIA_TYPE: Final = "application/problem+json"
 _TYPE: Final = "urn:enactor:error:"
-_RETRY_SECONDS: Final = "1"
 
 
 class NoSuchRoute(errors.NotFound):
@@ -88,6 +87,15 @@ _STATUS: Final[dict[type[EnactorError], int]] = {
 }
 
 
+# Where asking again is worth it by itself; what waits for a person or a budget's window has no such moment.
+_RETRY_AFTER_SECONDS: Final[dict[type[EnactorError], int]] = {
+    errors.RequestInProgress: 1,
+    errors.Unavailable: 1,
+    errors.TooManyPending: 60,
+    TooManyStreams: 5,
+}
+
+
 def status_of(error: EnactorError) -> int:
     """The HTTP status of an error; 500 for one that is nobody's doing."""
     return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
@@ -119,8 +127,8 @@ def problem_response(error: EnactorError, trace_id: str) -> Response:
     if isinstance(error, errors.Unauthenticated):
         # RFC 6750, section 3.
         headers["www-authenticate"] = 'Bearer realm="enactor"'
-    elif error.retryable:
-        headers["retry-after"] = _RETRY_SECONDS
+    elif seconds := _RETRY_AFTER_SECONDS.get(type(error)):
+        headers["retry-after"] = str(seconds)
     return Response(msgspec.json.encode(members), status_code=members["status"], headers=headers, media_type=MEDIA_TYPE)
 
 
