@@ -4,7 +4,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 
-.PHONY: help setup constraints format demo serve test check bench bench-embedded \
+.PHONY: help setup npm constraints format demo serve test check bench bench-embedded \
         killpoints killpoints-quick test-aws test-scale-out clean
 
 help:  ## this list
@@ -13,13 +13,16 @@ help:  ## this list
 setup:  ## make ./.venv with the pinned dependencies; instant when nothing changed
 	@sh scripts/setup.sh
 
+npm:  ## the MCP servers of others that the tests talk to, into tests/npm; instant when nothing changed
+	@sh scripts/npm.sh
+
 demo: setup  ## propose, approve, execute exactly once, crash, recover, verify: the whole job over HTTP
 	@$(BIN)/enactor demo
 
 serve: setup  ## a development server on http://127.0.0.1:8420
 	@$(BIN)/enactor serve --dev
 
-test: setup  ## all tests, with coverage
+test: setup npm  ## all tests, with coverage
 	@$(BIN)/pytest -q -n 2 --dist worksteal --cov --cov-report term
 
 check: setup  ## format, lint, types, import rules, docs

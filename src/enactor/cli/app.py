@@ -15,6 +15,7 @@ from enactor.cli import (
     intents,
     ledger,
     login,
+    mcp,
     policies,
     server,
     switches,
@@ -66,7 +67,7 @@ def application() -> typer.Typer:
     app.command("list")(executions.list_executions)
     app.command("resolve")(executions.resolve)
     app.command("replay")(executions.replay)
-    for commands in (switches, action_types, policies, budgets, ledger):
+    for commands in (switches, action_types, policies, budgets, ledger, mcp):
         app.add_typer(commands.commands)
     app.command("serve")(server.serve)
     app.command("worker")(server.worker)

@@ -107,4 +107,5 @@ def request_for(plan: Plan, run: Run, reads: Reads, call_no: int, send_not_after
         original=plan.original,
         original_key=plan.original_key,
         expected_version=intent.preview.version_tag if intent.preview and plan.purpose is Purpose.EFFECT else None,
+        definition_hash=intent.definition_hash if plan.purpose is Purpose.EFFECT else "",
     )

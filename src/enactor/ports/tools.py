@@ -54,6 +54,8 @@ class CallRequest(Struct, frozen=True, kw_only=True):
         original_key: for a compensation, the key of the effect to undo.
         expected_version: the version tag of the approved preview, for the tool to hold against the target's; None
             when there is none.
+        definition_hash: of the tool as it was approved; a plane whose tools can change between two calls refuses
+            another. Empty when nothing is pinned.
     """
 
     tenant_id: str
@@ -72,6 +74,7 @@ class CallRequest(Struct, frozen=True, kw_only=True):
     original: tuple[ObjectRef, ...] = ()
     original_key: str = ""
     expected_version: str | None = None
+    definition_hash: str = ""
 
 
 class Reply(Struct, frozen=True, kw_only=True):

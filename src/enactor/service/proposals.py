@@ -82,13 +82,20 @@ class Proposals:
         self._in_progress: set[tuple[str, str, str]] = set()
 
     async def propose(
-        self, by: Principal, proposal: Proposal, *, idempotency_key: str | None = None, trace_id: str | None = None
+        self,
+        by: Principal,
+        proposal: Proposal,
+        *,
+        idempotency_key: str | None = None,
+        also: tuple[str, ...] = (),
+        trace_id: str | None = None,
     ) -> Proposed:
         """Makes an intent of a proposal, with its call frozen.
 
         Args:
             by: the proposer.
             idempotency_key: the same key with the same proposal gives the same intent.
+            also: further keys that stand for the same request; they are reserved with it, or none of them is.
             trace_id: the decision trace (32 hexadecimal digits, W3C); made when absent.
 
         Raises:
@@ -103,6 +110,7 @@ class Proposals:
             raise InvalidInput("An Idempotency-Key has 1 to 255 characters.")
         slot = (by.tenant_id, str(by.ref), idempotency_key)
         body_hash = digest(msgspec.to_builtins(proposal))
+        keys = (idempotency_key, *also)
         if slot in self._in_progress:
             raise RequestInProgress("A request with this Idempotency-Key is still in progress; ask again shortly.")
         self._in_progress.add(slot)
@@ -110,7 +118,7 @@ class Proposals:
             known = await self._core.store.request(*slot)
             if known is None:
                 try:
-                    return Proposed(await self._create(by, proposal, (idempotency_key, body_hash), trace_id), True)
+                    return Proposed(await self._create(by, proposal, (keys, body_hash), trace_id), True)
                 except Conflict as conflict:
                     if not isinstance(conflict.current, RequestKey):
                         raise
@@ -195,7 +203,7 @@ class Proposals:
     # -- making an intent ----------------------------------------------------------------------------------------
 
     async def _create(
-        self, by: Principal, proposal: Proposal, request: tuple[str, str] | None, trace_id: str | None
+        self, by: Principal, proposal: Proposal, request: tuple[tuple[str, ...], str] | None, trace_id: str | None
     ) -> ActionIntent:
         core = self._core
         check_form(proposal)
@@ -219,7 +227,8 @@ class Proposals:
         approved = automatic.allowed and intent.risk_class in AUTO_APPROVABLE
         commands: list[Command] = []
         if request is not None:
-            commands.append(ReserveRequest(request=self._request_key(by, intent, request)))
+            keys, body_hash = request
+            commands += [ReserveRequest(request=self._request_key(by, intent, key, body_hash)) for key in keys]
         entries: list[Command] = [
             core.intent_entry(intent, LedgerEvent.INTENT_PROPOSED, str(by.ref), frozen_facts(intent)),
             core.intent_entry(
@@ -282,12 +291,12 @@ class Proposals:
         )
         return [AppendApproval(approval=approval), entry]
 
-    def _request_key(self, by: Principal, intent: ActionIntent, request: tuple[str, str]) -> RequestKey:
+    def _request_key(self, by: Principal, intent: ActionIntent, key: str, body_hash: str) -> RequestKey:
         return RequestKey(
             tenant_id=by.tenant_id,
             principal=str(by.ref),
-            key=request[0],
-            body_hash=request[1],
+            key=key,
+            body_hash=body_hash,
             action_intent_id=intent.action_intent_id,
             created_at=intent.created_at,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enactor.settings.issuers import ClaimNames, IssuerSettings
 from enactor.settings.loading import Loaded, load
 from enactor.settings.oauth import OAuthSettings
+from enactor.settings.mcp import McpServerSettings, McpSettings, RefSettings, ToolSettings
 from enactor.settings.schema import EVERY_TENANT, LOOPBACK, LimitSettings, Settings, WebhookSettings
 from enactor.settings.values import SecretReference, StoreAddress, store_address, without_password
 
@@ -16,9 +17,13 @@ __all__ = [
     "LimitSettings",
     "Loaded",
     "OAuthSettings",
+    "McpServerSettings",
+    "McpSettings",
+    "RefSettings",
     "SecretReference",
     "Settings",
     "StoreAddress",
+    "ToolSettings",
     "WebhookSettings",
     "load",
     "store_address",

@@ -48,6 +48,9 @@ class IssuerSettings(SettingsModel):
         default=None, description="The key set itself (public keys only), as a table or as `file:/path`."
     )
     audiences: tuple[str, ...] = Field(default=(), description="Values of `aud` that are meant for this API.")
+    mcp_audiences: tuple[str, ...] = Field(
+        default=(), description="Values of `aud` that are meant for `/mcp`, and then only these; else as for the API."
+    )
     client_ids: tuple[str, ...] = Field(
         default=(), description="For issuers that set no audience: the `client_id` or `azp` that a token must carry."
     )

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from enactor.domain.errors import ConfigurationError
 from enactor.settings.issuers import IssuerSettings
+from enactor.settings.mcp import McpServerSettings
 from enactor.settings.schema import Settings, WebhookSettings
 
 PREFIX: Final = "ENACTOR_"
@@ -24,7 +25,11 @@ NOT_SETTINGS: Final = frozenset({"ENACTOR_CONFIG", "ENACTOR_URL", "ENACTOR_TOKEN
 _WORDS: Final = {"model_type": "must be a table", "missing": "is missing"}
 """For what pydantic says in the words of Python."""
 
-_MODELS: Final[dict[str, type[BaseModel]]] = {"issuers": IssuerSettings, "webhooks": WebhookSettings}
+_MODELS: Final[dict[str, type[BaseModel]]] = {
+    "issuers": IssuerSettings,
+    "mcp_servers": McpServerSettings,
+    "webhooks": WebhookSettings,
+}
 
 
 class Loaded(Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from enactor.domain.errors import ConfigurationError
 from enactor.domain.ledger import LedgerEvent
 from enactor.settings.issuers import IssuerSettings, require_web_address
+from enactor.settings.mcp import McpServerSettings, McpSettings
 from enactor.settings.model import SettingsModel
 from enactor.settings.values import SecretReference, StoreAddress, store_address
 
@@ -80,6 +81,13 @@ class Settings(SettingsModel):
     connector_settings: dict[str, dict[str, Any]] = Field(
         default={}, description="Per connector, by the name that turns it on, the settings that it takes itself."
     )
+    public_url: str | None = Field(
+        default=None, description="The address that clients use, without a path; what requests say when absent."
+    )
+    mcp: McpSettings = Field(default=McpSettings(), description="The faces that speak MCP.")
+    mcp_servers: tuple[McpServerSettings, ...] = Field(
+        default=(), description="MCP servers whose tools can be proposed."
+    )
     webhooks: tuple[WebhookSettings, ...] = Field(default=(), description="Receivers of events.")
     secrets: dict[str, dict[str, SecretReference]] = Field(
         default={}, description="Per tenant, the secrets that parameters may name: where each one is."
@@ -119,6 +127,19 @@ class Settings(SettingsModel):
         except RuntimeError:
             # A process without a home directory, as in some containers, needs none while it needs no such key.
             return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _public(cls, value: str | None) -> str | None:
+        return None if value is None else require_web_address(value).rstrip("/")
+
+    @field_validator("mcp_servers")
+    @classmethod
+    def _distinct_servers(cls, value: tuple[McpServerSettings, ...]) -> tuple[McpServerSettings, ...]:
+        names = [server.name for server in value]
+        if len(set(names)) != len(names):
+            raise ValueError("names a server twice")
+        return value
 
     @field_validator("issuers")
     @classmethod

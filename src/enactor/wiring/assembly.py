@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
@@ -15,6 +15,7 @@ from enactor.connectors.sdk import Connector, FunctionConnector
 from enactor.domain.errors import ConfigurationError
 from enactor.domain.mapping import CustomTransform
 from enactor.engines.local import Listener, LocalEngine
+from enactor.gateway.composite import CompositeToolPlane, GovernedPlane
 from enactor.gateway.in_process import InProcessToolPlane
 from enactor.gateway.secrets import read_reference
 from enactor.pipeline.driver import Driver
@@ -27,6 +28,9 @@ from enactor.ports.store import Store
 from enactor.service import Core, Limits, Service
 from enactor.settings import store_address
 
+if TYPE_CHECKING:
+    from enactor.gateway.mcp_plane import McpToolPlane
+
 ENTRY_POINTS: Final = "enactor.connectors"
 TRANSFORMS: Final = "enactor.transforms"
 
@@ -35,18 +39,25 @@ class Assembly(Struct, frozen=True, kw_only=True):
     """Everything that makes one running Enactor, not started yet."""
 
     store: Store
-    tools: InProcessToolPlane
+    tools: GovernedPlane
     engine: LocalEngine
     service: Service
     clock: Clock
     ids: Ids
     randomness: Randomness
     connectors: tuple[Connector, ...]
+    mcp: McpToolPlane | None = None
 
     async def start(self) -> None:
-        """Registers the tools' action types, recovers what is unfinished and begins to work."""
+        """Lists MCP servers, registers the tools' action types, recovers what is unfinished and begins to work."""
+        if self.mcp is not None:
+            await self.mcp.start()
+            self.mcp.on_change(self._register)
         await self.service.registry.ensure_defaults(self.tools.action_types())
         await self.engine.start()
+
+    async def _register(self) -> None:
+        await self.service.registry.ensure_defaults(self.tools.action_types())
 
     async def stop(self, drain_seconds: float) -> None:
         """Lets what is out come back, and closes everything. Stopping twice is stopping once."""
@@ -137,14 +148,23 @@ def assemble(
     concurrency: int,
     sweep_seconds: float = 5.0,
     listener: Listener | None = None,
+    mcp: McpToolPlane | None = None,
 ) -> Assembly:
     """Puts an Enactor with the local engine together over an open store.
+
+    Args:
+        mcp: the tools of MCP servers, beside the connectors'.
 
     Raises:
         ConfigurationError: the connectors do not fit together.
     """
     bound = tuple(connectors)
-    tools = InProcessToolPlane(bound, secrets)
+    in_process = InProcessToolPlane(bound, secrets)
+    tools: GovernedPlane = in_process
+    if mcp is not None:
+        if taken := {connector.name for connector in bound} & mcp.targets.keys():
+            raise ConfigurationError(f"A connector and an MCP server are both named '{min(taken)}'.")
+        tools = CompositeToolPlane([in_process, mcp])
     ids = Ids(clock, randomness)
     context = Context(clock, ids, randomness, pipeline)
     services: list[Service] = []
@@ -183,4 +203,5 @@ def assemble(
         ids=ids,
         randomness=randomness,
         connectors=bound,
+        mcp=mcp,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
+import importlib.util
 import logging
 import os
 import signal
@@ -12,7 +13,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 from fastapi import FastAPI
@@ -37,7 +38,12 @@ from enactor.settings import EVERY_TENANT, LOOPBACK, Settings, without_password
 from enactor.system import SystemClock, SystemRandomness
 from enactor.wiring.assembly import Assembly, assemble, find_connectors, find_transforms, open_store
 
+if TYPE_CHECKING:
+    from enactor.gateway.mcp_plane import McpToolPlane
+    from enactor.mcp.door import Door
+
 _log = logging.getLogger("enactor.serve")
+_MCP_IS_THERE: Final = importlib.util.find_spec("mcp") is not None
 _BACKLOG: Final = 2_048
 
 
@@ -86,16 +92,21 @@ class _Process:
             deps = self._http(assembly)
             deps.metrics.registry.register(OutboxCollector(dispatcher.stats))
             app = create_app(deps)
+            doors = self._doors(assembly, deps)
+            for door in doors:
+                app.router.routes.extend(door.routes())
             if self._settings.restored:
                 count = await assembly.service.restore.put_in_doubt()
                 _log.warning("restored from a backup: %d intents may have been executed since, and say so", count)
             await assembly.start()
             await dispatcher.start()
+            for door in doors:
+                await door.start()
         except BaseException:
             listening.close()
             await store.close()
             raise
-        return await self._serve(app, deps, assembly, dispatcher, listening, gave_up)
+        return await self._serve(app, deps, assembly, dispatcher, listening, gave_up, doors)
 
     async def _serve(
         self,
@@ -105,6 +116,7 @@ class _Process:
         dispatcher: Dispatcher,
         listening: socket.socket,
         gave_up: asyncio.Future[None],
+        doors: list[Door],
     ) -> int:
         server = _Server(_uvicorn_config(app))
         loop = asyncio.get_running_loop()
@@ -129,6 +141,8 @@ class _Process:
         try:
             await server.serve(sockets=[listening])
         finally:
+            for door in doors:
+                await door.stop()
             await deps.authenticator.close()
             await dispatcher.drain(self._settings.drain_seconds)
             if gave_up.done() and not broken:
@@ -172,7 +186,28 @@ class _Process:
             transforms=find_transforms(),
             concurrency=settings.concurrency,
             listener=self._metrics.ended,
+            mcp=self._mcp_servers(),
         )
+
+    def _mcp_servers(self) -> McpToolPlane | None:
+        """The tools of the MCP servers in the settings. Raises `ConfigurationError`."""
+        if not self._settings.mcp_servers:
+            return None
+        if not _MCP_IS_THERE:
+            raise ConfigurationError("mcp_servers needs the extra mcp: pip install 'enactor[mcp]'.")
+        from enactor.wiring.mcp import plane_of
+
+        return plane_of(self._settings, self._clock)
+
+    def _doors(self, assembly: Assembly, deps: HttpDeps) -> list[Door]:
+        """What speaks MCP to others. Raises `ConfigurationError`."""
+        if not _MCP_IS_THERE:
+            if self._settings.mcp.gateway:
+                raise ConfigurationError("mcp.gateway needs the extra mcp: pip install 'enactor[mcp]'.")
+            return []
+        from enactor.wiring.mcp import doors_of
+
+        return doors_of(self._settings, assembly, deps)
 
     def _http(self, assembly: Assembly) -> HttpDeps:
         settings = self._settings

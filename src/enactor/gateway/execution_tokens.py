@@ -1,0 +1,197 @@
+"""Execution tokens: leave to make one permitted call through `/gateway/mcp`, once, within a minute (section 6).
+
+A token is bound to the run, the call, the tool, the hash of the arguments and the idempotency key, and is good only
+while that very permit is open. It is good for nothing else: neither the API nor `/mcp` knows its key.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
+from msgspec import Struct
+
+from enactor.domain.attempt import RunStatus
+from enactor.domain.canonical import canonical, sha256_hex
+from enactor.domain.errors import ConfigurationError, Forbidden, Unauthenticated
+from enactor.domain.outcome import ObjectRef
+from enactor.domain.permit import CallResult, Purpose
+from enactor.domain.time import rfc3339
+from enactor.ports.clock import Clock, Randomness
+from enactor.ports.commands import Conflict, ConflictKind, RequestKey, ReserveRequest
+from enactor.ports.store import Store
+from enactor.ports.tools import CallRequest
+
+AUDIENCE: Final = "enactor-gateway"
+LIFETIME_SECONDS: Final = 60
+SHORTEST_KEY: Final = 32
+"""Bytes; RFC 7518, section 3.2."""
+
+_ISSUER: Final = "enactor"
+_TYPE: Final = "enactor-execution+jwt"
+_ALGORITHM: Final = "HS256"
+_SPENDER: Final = "enactor:gateway"
+_LONGEST: Final = 8_192
+
+
+class Grant(Struct, frozen=True, kw_only=True):
+    """What a token stands for."""
+
+    jti: str
+    tenant_id: str
+    account_id: str
+    action_intent_id: str
+    run_number: int
+    call_no: int
+    purpose: Purpose
+    tool_name: str
+    tool_schema_version: str
+    argument_hash: str
+    idempotency_key: str
+    definition_hash: str
+    trace_id: str
+    timeout_seconds: float
+    original: tuple[ObjectRef, ...] = ()
+    original_key: str = ""
+
+
+class ExecutionTokens:
+    """Mints tokens, and takes each of them once.
+
+    Args:
+        key: what they are signed with, at least 32 bytes; every process that takes tokens has the same.
+        store: knows the permits, and which tokens were spent.
+
+    Raises:
+        ConfigurationError: the key is too short.
+    """
+
+    def __init__(self, key: bytes, store: Store, clock: Clock, randomness: Randomness) -> None:
+        if len(key) < SHORTEST_KEY:
+            raise ConfigurationError(f"The key of execution tokens needs at least {SHORTEST_KEY} bytes.")
+        self._key = OctKey.import_key(key)
+        self._store = store
+        self._clock = clock
+        self._randomness = randomness
+
+    def mint(self, request: CallRequest) -> str:
+        """A token for one permitted call."""
+        now = self._clock.now_ms() // 1000
+        grant = Grant(
+            jti=self._randomness.bytes(16).hex(),
+            tenant_id=request.tenant_id,
+            account_id=request.account_id,
+            action_intent_id=request.action_intent_id,
+            run_number=request.run_number,
+            call_no=request.call_no,
+            purpose=request.purpose,
+            tool_name=request.tool_name,
+            tool_schema_version=request.tool_schema_version,
+            argument_hash=sha256_hex(request.argument_bytes.encode()),
+            idempotency_key=request.idempotency_key,
+            definition_hash=request.definition_hash,
+            trace_id=request.trace_id,
+            timeout_seconds=request.timeout_seconds,
+            original=request.original,
+            original_key=request.original_key,
+        )
+        claims: dict[str, Any] = {
+            "iss": _ISSUER,
+            "aud": AUDIENCE,
+            "iat": now,
+            "exp": now + LIFETIME_SECONDS,
+            **msgspec.to_builtins(grant),
+        }
+        return jwt.encode({"alg": _ALGORITHM, "typ": _TYPE}, claims, self._key, algorithms=[_ALGORITHM])
+
+    def verify(self, token: str) -> Grant:
+        """What a token stands for. Raises `Unauthenticated`: it is none of ours, or its minute is over."""
+        if len(token) > _LONGEST or not token.isascii():
+            raise Unauthenticated("This is not an execution token.")
+        try:
+            decoded = jwt.decode(token, self._key, algorithms=[_ALGORITHM])
+            grant = msgspec.convert(decoded.claims, Grant)
+        except (JoseError, msgspec.ValidationError, ValueError, TypeError):
+            raise Unauthenticated("This is not an execution token of this Enactor.") from None
+        claims = decoded.claims
+        if decoded.header.get("typ") != _TYPE or claims.get("iss") != _ISSUER or claims.get("aud") != AUDIENCE:
+            raise Unauthenticated("The token is meant for another audience.")
+        now = self._clock.now_ms() / 1000
+        if not claims.get("iat", now + 1) - LIFETIME_SECONDS <= now < claims.get("exp", 0):
+            raise Unauthenticated("The execution token has expired.")
+        return grant
+
+    async def redeem(self, grant: Grant, tool_name: str, arguments: dict[str, Any]) -> tuple[CallRequest, int]:
+        """Spends a token for the call that it stands for.
+
+        Returns:
+            The call, and after when (on `Clock.elapsed_ms`) it must not be sent.
+
+        Raises:
+            Forbidden: it is for another call, was spent before, or its permit is not open any more.
+        """
+        content = canonical(arguments)
+        if tool_name != grant.tool_name or sha256_hex(content) != grant.argument_hash:
+            raise Forbidden("The execution token is for another call.")
+        not_after = await self._open_until(grant)
+        try:
+            await self._store.commit([ReserveRequest(request=self._spent(grant))])
+        except Conflict as conflict:
+            if conflict.kind is not ConflictKind.REQUEST_KEY_USED:
+                raise
+            raise Forbidden("The execution token was used before.") from None
+        left = not_after - self._clock.now_ms()
+        until = self._clock.elapsed_ms() + left
+        request = CallRequest(
+            tenant_id=grant.tenant_id,
+            account_id=grant.account_id,
+            action_intent_id=grant.action_intent_id,
+            run_number=grant.run_number,
+            call_no=grant.call_no,
+            purpose=grant.purpose,
+            tool_name=grant.tool_name,
+            tool_schema_version=grant.tool_schema_version,
+            argument_bytes=content.decode(),
+            idempotency_key=grant.idempotency_key,
+            trace_id=grant.trace_id,
+            send_not_after=until,
+            timeout_seconds=grant.timeout_seconds,
+            original=grant.original,
+            original_key=grant.original_key,
+            definition_hash=grant.definition_hash,
+        )
+        return request, until
+
+    async def _open_until(self, grant: Grant) -> int:
+        """Until when (epoch milliseconds) the token's permit allows its call to be sent. Raises `Forbidden`."""
+        records = await self._store.execution(grant.tenant_id, grant.action_intent_id)
+        attempt = records.attempt if records is not None else None
+        permits = records.permits if records is not None else ()
+        for permit in permits:
+            if (
+                permit.call_no == grant.call_no
+                and permit.run_number == grant.run_number
+                and permit.purpose is grant.purpose
+                and permit.idempotency_key == grant.idempotency_key
+                and permit.result is CallResult.OPEN
+                and attempt is not None
+                and attempt.fence == permit.fence
+                and attempt.status is RunStatus.RUNNING
+                and records is not None
+                and records.intent.account_id == grant.account_id
+            ):
+                return permit.call_not_after
+        raise Forbidden("The permit of the execution token is not open.")
+
+    def _spent(self, grant: Grant) -> RequestKey:
+        return RequestKey(
+            tenant_id=grant.tenant_id,
+            principal=_SPENDER,
+            key=grant.jti,
+            body_hash=grant.argument_hash,
+            action_intent_id=grant.action_intent_id,
+            created_at=rfc3339(self._clock.now_ms()),
+        )
