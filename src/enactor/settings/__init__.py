@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from enactor.settings.issuers import ClaimNames, IssuerSettings
 from enactor.settings.loading import Loaded, load
-from enactor.settings.oauth import OAuthSettings
 from enactor.settings.mcp import McpServerSettings, McpSettings, RefSettings, ToolSettings
+from enactor.settings.oauth import OAuthSettings
 from enactor.settings.schema import EVERY_TENANT, LOOPBACK, LimitSettings, Settings, WebhookSettings
 from enactor.settings.values import SecretReference, StoreAddress, store_address, without_password
 
@@ -16,9 +16,9 @@ __all__ = [
     "IssuerSettings",
     "LimitSettings",
     "Loaded",
-    "OAuthSettings",
     "McpServerSettings",
     "McpSettings",
+    "OAuthSettings",
     "RefSettings",
     "SecretReference",
     "Settings",
