@@ -1,4 +1,4 @@
-"""What every test shares: how hypothesis looks for examples.
+"""What every test shares: how hypothesis looks for examples, and what the suites of the ports say when they fail.
 
 The profile `ci` (the default) tries the same examples on every run and sets no time limit on one, so that a slow
 machine cannot fail a test. `HYPOTHESIS_PROFILE=explore` looks for new examples, ten times as many.
@@ -6,7 +6,10 @@ machine cannot fail a test. `HYPOTHESIS_PROFILE=explore` looks for new examples,
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+pytest.register_assert_rewrite("enactor.conformance")
 
 settings.register_profile(
     "ci",

@@ -7,9 +7,12 @@ import pytest
 
 from enactor.conformance.clocks import ManualClock
 from enactor.conformance.store import DurableStoreConformance, StoreConformance
+from enactor.conformance.store.intents import IntentSuite
+from enactor.conformance.store.permits import PermitSuite
+from enactor.conformance.store.runs import RunSuite
 from enactor.ports.store import Store
 from enactor.stores.memory import MemoryStore
-from enactor.stores.sqlite import SqliteStore
+from enactor.stores.sqlite import SqliteStore, memory, state, writer
 
 
 class TestMemoryStore(StoreConformance):
@@ -25,14 +28,30 @@ class TestMemoryStore(StoreConformance):
         return open_store
 
 
-class TestSqliteStore(DurableStoreConformance):
-    """The embedded default."""
+class Sqlite:
+    """The database of the test."""
 
     @pytest.fixture
     def open_store(self, clock: ManualClock, tmp_path: Path) -> Callable[[], Awaitable[Store]]:
-        """The database of the test."""
+        """Opens it."""
 
         async def open_store() -> Store:
             return await SqliteStore.open(tmp_path / "enactor.db", clock=clock)
 
         return open_store
+
+
+class TestSqliteStore(Sqlite, DurableStoreConformance):
+    """The embedded default."""
+
+
+class TestSqliteStoreThatForgets(Sqlite, IntentSuite, PermitSuite, RunSuite):
+    """The same with nothing kept in memory from one batch to the next, as long after an intent was last in use."""
+
+    @pytest.fixture(autouse=True)
+    def forget(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Keeps no intent, and makes every commit on the writer's thread."""
+        monkeypatch.setattr(state, "_KEPT", 0)
+        monkeypatch.setattr(memory, "_INTENTS_KEPT", 0)
+        monkeypatch.setattr(memory, "_ANSWERS_KEPT", 0)
+        monkeypatch.setattr(writer, "_QUICK_SECONDS", 0.0)

@@ -33,8 +33,8 @@ def page_token(listing: str, tenant_id: str, where: object, at: Position) -> str
         at: the position of the last item of the page.
     """
     # Not a secret: a token gives no right that the caller's own listing does not give. The hash keeps a token of one
-    # listing from being taken for a position in another.
-    bound = digest([listing, tenant_id, msgspec.to_builtins(where)])[:32]
+    # listing, or a damaged one, from being taken for a position in another.
+    bound = digest([listing, tenant_id, msgspec.to_builtins(where), at])[:32]
     return base64.urlsafe_b64encode(canonical({"at": at, "for": bound})).decode().rstrip("=")
 
 
@@ -52,7 +52,7 @@ def page_position(token: str, listing: str, tenant_id: str, where: object, kinds
             raise ValueError("longer than any token")
         text = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         at = msgspec.json.decode(text, type=_Token).at
-        # A token has one spelling, and whatever was changed in it shows.
+        # A token has one spelling, and a change in it shows.
         if page_token(listing, tenant_id, where, at) == token and tuple(map(type, at)) == kinds:
             return at
     except (ValueError, InvalidInput, msgspec.MsgspecError, RecursionError):

@@ -220,7 +220,7 @@ ORDER BY action_type, tenant_id LIMIT ?
 """
 _OBJECTS: Final = """
 SELECT body FROM objects INDEXED BY objects_by_age
-WHERE tenant_id = ?1 AND object_type = ?2 AND deleted = 0 AND (?3 IS NULL OR (created_at, object_id) < (?3, ?4))
+WHERE tenant_id = ?1 AND object_type = ?2 AND deleted = 0 AND (created_at, object_id) < (?3, ?4)
 AND (?5 IS NULL OR account_id IN (SELECT value FROM json_each(?5)))
 ORDER BY created_at DESC, object_id DESC LIMIT ?6
 """
@@ -237,9 +237,9 @@ def objects(
     object_type: str,
     account_ids: tuple[str, ...] | None,
     limit: int,
-    before: Position | None,
+    before: Position,
 ) -> tuple[InternalObject, ...]:
     """Up to `limit` objects before an instant and id, newest first."""
     accounts = None if account_ids is None else msgspec.json.encode(account_ids).decode()
-    key = (tenant_id, object_type, *(before or (None, None)), accounts, limit)
+    key = (tenant_id, object_type, *before, accounts, limit)
     return many(connection, _OBJECTS, key, codec.internal_object)

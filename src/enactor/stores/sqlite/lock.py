@@ -24,8 +24,9 @@ class FileLock:
     """
 
     def __init__(self, database: Path) -> None:
-        # The real path, so that two names of one file have one lock.
-        self.path = database.with_name(f"{database.name}.lock")
+        # Beside the real file, so that a symbolic link has no lock of its own.
+        real = database.resolve()
+        self.path = real.with_name(f"{real.name}.lock")
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if not _lock(self._descriptor):
             holder = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip()

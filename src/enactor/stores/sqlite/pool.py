@@ -25,6 +25,9 @@ class Pool:
 
     Args:
         path: the database.
+
+    Attributes:
+        refusal: once it is set, nothing is read any more, and this says why.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,7 +35,7 @@ class Pool:
         self._own = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._threads = ThreadPoolExecutor(_THREADS, "enactor-sqlite-reader")
-        self._closed = False
+        self.refusal: StoreFailed | None = None
 
     async def read(
         self,
@@ -45,8 +48,8 @@ class Pool:
         Raises:
             StoreFailed: the database cannot be read.
         """
-        if self._closed:
-            raise StoreFailed("The store is closed.")
+        if self.refusal is not None:
+            raise StoreFailed(self.refusal.message)
 
         def ask() -> Result:
             try:
@@ -65,7 +68,8 @@ class Pool:
 
     def close(self) -> None:
         """Lets every query end, and closes the connections. Blocks until then."""
-        self._closed = True
+        if self.refusal is None:
+            self.refusal = StoreFailed("The store is closed.")
         self._threads.shutdown(wait=True)
         for connection in self._connections:
             connection.close()

@@ -44,7 +44,7 @@ from enactor.stores.sqlite.news import News
 from enactor.stores.sqlite.pool import Pool
 from enactor.stores.sqlite.writer import Writer
 
-_AFTER_EVERY_ID: Final = "\U0010ffff"
+_AFTER_EVERYTHING: Final = "\U0010ffff"
 
 
 class SqliteStore:
@@ -110,6 +110,8 @@ class SqliteStore:
             self._wake()
 
     def _failed(self) -> None:
+        # What readers would find may not be on the disk, and so nobody may be told of it.
+        self._pool.refusal = self._writer.failure
         self._wake()
         if self._on_failure is not None:
             self._on_failure()
@@ -149,7 +151,7 @@ class SqliteStore:
         self, tenant_id: str, where: ExecutionFilter, limit: int, page_token: str | None
     ) -> Page[ExecutionRow]:
         listing = _Listing("executions", tenant_id, where, (str,), limit, page_token)
-        before = str(listing.after[0]) if listing.after else _AFTER_EVERY_ID
+        before = str(listing.after[0]) if listing.after else _AFTER_EVERYTHING
         rows = await self._pool.read(listings.executions, tenant_id, where, limit + 1, before)
         return Page(*page_of(rows, limit, listing.token, lambda row: (row.intent.action_intent_id,)))
 
@@ -210,7 +212,8 @@ class SqliteStore:
         self, tenant_id: str, object_type: str, account_ids: tuple[str, ...] | None, limit: int, page_token: str | None
     ) -> Page[InternalObject]:
         listing = _Listing("objects", tenant_id, [object_type, account_ids], (str, str), limit, page_token)
-        found = await self._pool.read(listings.objects, tenant_id, object_type, account_ids, limit + 1, listing.after)
+        before = listing.after or (_AFTER_EVERYTHING, _AFTER_EVERYTHING)
+        found = await self._pool.read(listings.objects, tenant_id, object_type, account_ids, limit + 1, before)
         return Page(*page_of(found, limit, listing.token, lambda made: (made.created_at, made.object_id)))
 
     # -- ledger and events ---------------------------------------------------------------------------------------
