@@ -149,6 +149,21 @@ async def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     assert not path.parent.exists()
 
 
+async def test_nobody_else_may_read_the_files(path: Path) -> None:
+    """Database, log and lock are made for this user alone, whatever the process's mask."""
+    mask = os.umask(0)
+    try:
+        clock = ManualClock()
+        store = await SqliteStore.open(path, clock=clock)
+        await approved(store, Builder(clock))
+        modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+        await store.close()
+    finally:
+        os.umask(mask)
+    assert modes.keys() >= {"enactor.db", "enactor.db-wal", "enactor.db.lock"}
+    assert set(modes.values()) == {0o600}
+
+
 def test_a_read_only_database_is_refused(started: Callable[..., subprocess.Popen[str]]) -> None:
     """A user who may only read is told to ask for write permission, for a file and for a directory."""
     with tempfile.TemporaryDirectory() as name:
