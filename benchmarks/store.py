@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import cProfile
 import gc
+import itertools
 import pstats
 import resource
 import sqlite3
@@ -20,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -118,16 +120,17 @@ async def execute(store: SqliteStore, work: list[Work], in_flight: int) -> None:
     await asyncio.gather(*(worker() for _ in range(in_flight)))
 
 
-def bare(path: Path, count: int) -> float:
-    """Executions per second of two bare commits each, with nothing in them worth mentioning."""
+def bare(path: Path, count: int) -> tuple[float, float]:
+    """Executions per second of two bare commits each, with nothing in them worth mentioning, and CPU microseconds."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("CREATE TABLE IF NOT EXISTS entry (id INTEGER PRIMARY KEY, state TEXT NOT NULL)")
-        begun = time.perf_counter()
+        wall, cpu = time.perf_counter(), time.process_time()
         for _ in range(2 * count):
             connection.execute("INSERT INTO entry (state) VALUES ('started')")
-        return count / (time.perf_counter() - begun)
+        took = time.perf_counter() - wall
+        return count / took, (time.process_time() - cpu) / count * 1e6
 
 
 async def timed(run: Callable[[], Awaitable[None]], count: int) -> tuple[float, float]:
@@ -158,37 +161,40 @@ def resident() -> float:
 async def measure(options: argparse.Namespace, directory: Path) -> None:
     """Measures every case in every round, and prints the medians."""
     workload = Workload()
-    store = await SqliteStore.open(directory / "store.db", clock=workload.clock)
-    await fill(store, workload, options.finished or 2_000)
-    rates: dict[str, list[float]] = {}
-    cpu: dict[str, list[float]] = {}
+    stores = {"": await SqliteStore.open(directory / "store.db", clock=workload.clock)}
+    await fill(stores[""], workload, 2_000)
+    if options.finished:
+        full = f", {options.finished:,} finished"
+        stores[full] = await SqliteStore.open(directory / "full.db", clock=workload.clock)
+        await fill(stores[full], workload, options.finished)
+    found: dict[str, list[tuple[float, float]]] = {}
     for number in range(options.rounds):
-        for in_flight in options.in_flight:
-            name = f"store, {in_flight} in flight"
-            count = options.count if in_flight > 1 else max(1_000, options.count // 10)
+        for in_flight, (which, store) in itertools.product(options.in_flight, stores.items()):
+            name = f"store, {in_flight} in flight{which}"
+            count = options.count if in_flight > 1 else max(300, options.count // 20)
             work = workload.make(count)
             await propose(store, work)
-            rate, each = await timed(lambda: execute(store, work, in_flight), count)  # noqa: B023 - run at once
-            rates.setdefault(name, []).append(rate)
-            cpu.setdefault(name, []).append(each)
-            print(f"round {number + 1}: {name}: {rate:,.0f}/s, {each:,.0f} µs of CPU", file=sys.stderr)
-            if in_flight == 1:
-                rates.setdefault("two bare commits", []).append(bare(directory / "bare.db", count))
-                print(f"round {number + 1}: two bare commits: {rates['two bare commits'][-1]:,.0f}/s", file=sys.stderr)
-    await store.close()
-    print(plain(list(table(rates, cpu))))
-    if "store, 1 in flight" in rates:
-        pairs = zip(rates["store, 1 in flight"], rates["two bare commits"], strict=True)
-        print(f"one at a time / two bare commits: {statistics.median(ours / floor for ours, floor in pairs):.2f}")
+            found.setdefault(name, []).append(await timed(partial(execute, store, work, in_flight), count))
+            if in_flight == 1 and not which:
+                found.setdefault("two bare commits", []).append(bare(directory / "bare.db", count))
+        told = ", ".join(f"{name} {samples[-1][0]:,.0f}/s" for name, samples in found.items())
+        print(f"round {number + 1}: {told}; {resident():,.0f} MiB", file=sys.stderr)
+    for store in stores.values():
+        await store.close()
+    print(plain(list(table(found))))
+    if "two bare commits" in found:
+        pairs = zip(found["store, 1 in flight"], found["two bare commits"], strict=True)
+        print(f"one at a time / two bare commits: {statistics.median(a[0] / b[0] for a, b in pairs):.2f}")
     print(f"highest memory: {resident():,.0f} MiB")
 
 
-def table(rates: dict[str, list[float]], cpu: dict[str, list[float]]) -> Iterator[list[str]]:
+def table(found: dict[str, list[tuple[float, float]]]) -> Iterator[list[str]]:
     """Lines of the table."""
     yield ["case", "executions/s", "lowest – highest", "CPU each"]
-    for name, found in rates.items():
-        each = f"{statistics.median(cpu[name]):,.0f} µs" if name in cpu else ""
-        yield [name, f"{statistics.median(found):,.0f}", f"{min(found):,.0f} – {max(found):,.0f}", each]
+    for name, samples in found.items():
+        rates, cpu = zip(*samples, strict=True)
+        each = f"{statistics.median(cpu):,.0f} µs"
+        yield [name, f"{statistics.median(rates):,.0f}", f"{min(rates):,.0f} – {max(rates):,.0f}", each]
 
 
 async def profile(options: argparse.Namespace, directory: Path) -> None:
@@ -210,8 +216,8 @@ def main() -> None:
     """Parses the command line and measures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=positive, default=3)
-    parser.add_argument("--count", type=positive, default=20_000, help="executions in a case; a tenth one at a time")
-    parser.add_argument("--finished", type=positive, default=None, help="fill the file with so many executions first")
+    parser.add_argument("--count", type=positive, default=20_000, help="executions a case; a twentieth one at a time")
+    parser.add_argument("--finished", type=positive, default=None, help="and over a file with so many")
     parser.add_argument("--in-flight", type=positive, nargs="+", default=[1, 8, 64, 256])
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()

@@ -13,6 +13,7 @@ from enactor.domain.errors import IllegalTransition
 from enactor.domain.ledger import LedgerEvent
 from enactor.domain.outcome import CompensationStatus
 from enactor.domain.permit import CallResult, Purpose, SettledBy
+from enactor.pipeline.driver import Progress
 from enactor.pipeline.model import Earlier
 
 pytestmark = pytest.mark.parametrize("world", ["memory"], indirect=True)
@@ -117,6 +118,27 @@ async def test_it_is_taken_back_after_the_intent_expired(world: World) -> None:
     hold.release()
     await running
     assert (await world.outcome(intent)).compensation_status is COMPLETED
+
+
+async def test_a_closed_door_puts_off_the_taking_back_too(world: World) -> None:
+    """Past the intent's expiry as well, as long as deferrals last; then the partial effect is said to stand."""
+    for opens, status in ((True, COMPLETED), (False, FAILED)):
+        world.target.script(Act.DO_PARTLY)
+        intent = await world.approved("partial", expires_in_seconds=60)
+        hold = world.target.hold(Point.REPLY)
+        driver = world.driver()
+        first = asyncio.create_task(driver.drive(world.request(intent)))
+        await hold.reached.wait()
+        world.doors.closed = "shut"
+        hold.release()
+        driven = await first
+        world.clock.advance(120)
+        driven = await driver.drive(world.request(intent), Earlier.SELF, driven.fence)
+        assert driven.progress is Progress.WAITING
+        world.doors.closed = "" if opens else "shut"
+        await world.run(intent, driver=driver, earlier=Earlier.DEAD)
+        assert (await world.outcome(intent)).compensation_status is status
+        world.doors.closed = ""
 
 
 @pytest.mark.parametrize("gone", [True, False])

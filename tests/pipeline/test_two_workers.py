@@ -16,6 +16,7 @@ from enactor.domain.outcome import ObjectRef
 from enactor.domain.permit import CallResult, SettledBy
 from enactor.pipeline.driver import Driven, Progress
 from enactor.pipeline.model import Earlier
+from enactor.ports.engine import RunRequest
 
 S, F, D = RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.IN_DOUBT
 
@@ -342,14 +343,15 @@ async def test_two_that_find_a_replay_uncalled(world: World) -> None:
     number = await world.service.operations.replay(ANA, intent.action_intent_id, "stock is back")
     hold = world.target.hold(Point.SEND, 2)
     reading = world.driver()
-    stale = await reading.read(world.request(intent, number))
+    uncalled, _ = await reading.read(world.request(intent, number))
     first = asyncio.create_task(world.driver().drive(world.request(intent, number)))
     await until(hold, first)
     await world.service.operations.set_switch(BEA, "tenant", enabled=True, reason="stop")
 
-    async def read_earlier(request: object) -> Any:
+    async def read_earlier(request: RunRequest) -> Any:
         del reading.read
-        return stale
+        _, reads = await reading.read(request)
+        return uncalled, reads
 
     reading.read = read_earlier  # type: ignore[method-assign, assignment]
     driven = await reading.drive(world.request(intent, number))
@@ -358,6 +360,22 @@ async def test_two_that_find_a_replay_uncalled(world: World) -> None:
     hold.release()
     assert (await first).status is S
     assert len(world.target.made) == 1
+
+
+async def test_a_holder_who_was_taken_over_while_he_waited(world: World) -> None:
+    """He comes back after his wait and finds another fence: the run is not his any more, and he leaves it alone."""
+    world.target.script(Act.REFUSE, Act.REFUSE)
+    intent = await world.approved("keyed")
+    mine = await world.driver().drive(world.request(intent))
+    await past_deadline(world, intent)
+    other = await world.driver().drive(world.request(intent))
+    assert (other.progress, other.fence) == (Progress.WAITING, mine.fence + 1)
+    world.clock.advance(20)
+    before = await world.records(intent)
+    driven = await world.driver().drive(world.request(intent), Earlier.SELF, mine.fence)
+    assert driven.progress is Progress.NOTHING
+    assert await world.records(intent) == before
+    assert (await world.driver().drive(world.request(intent), Earlier.SELF, other.fence)).status is S
 
 
 async def test_many_workers_start_one_run(world: World) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -118,15 +119,20 @@ async def test_a_newer_schema_is_refused(path: Path) -> None:
     assert "Upgrade" in message
 
 
-async def test_damage_is_reported_not_guessed_at(path: Path) -> None:
-    """Pages overwritten with noise fail the reader that meets them, in words, and never with a driver's exception."""
+@pytest.mark.parametrize("table", [None, "kill_switches", "intents"], ids=["everything", "read at once", "read later"])
+async def test_damage_is_reported_not_guessed_at(path: Path, table: str | None) -> None:
+    """Pages overwritten with noise fail whoever meets them, in words, and never with a driver's exception."""
     clock = ManualClock()
     build = Builder(clock)
     store = await SqliteStore.open(path, clock=clock)
     intents = [await approved(store, build) for _ in range(40)]
     await store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        find = "SELECT rootpage FROM sqlite_master WHERE name = ?"
+        page = connection.execute(find, (table,)).fetchone()[0] if table else 3
     whole = path.read_bytes()
-    path.write_bytes(whole[:8192] + os.urandom(len(whole) - 8192))
+    begin, end = (page - 1) * 4096, page * 4096 if table else len(whole)
+    path.write_bytes(whole[:begin] + b"\xa5" * (end - begin) + whole[end:])
 
     async def read_everything() -> None:
         store = await SqliteStore.open(path, clock=clock)
@@ -137,9 +143,10 @@ async def test_damage_is_reported_not_guessed_at(path: Path) -> None:
         finally:
             await store.close()
 
-    with pytest.raises(StoreFailed) as caught:
-        await read_everything()
-    assert "is damaged. Restore it from a backup" in caught.value.message
+    for _ in range(2):  # The second time shows that the first one let go of the lock.
+        with pytest.raises(StoreFailed) as caught:
+            await read_everything()
+        assert "is damaged. Restore it from a backup" in caught.value.message
 
 
 async def test_a_missing_directory_is_named(tmp_path: Path) -> None:
@@ -147,6 +154,21 @@ async def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     path = tmp_path / "nowhere" / "enactor.db"
     assert "No such file or directory" in await refusal(path)
     assert not path.parent.exists()
+
+
+async def test_nobody_else_may_read_the_files(path: Path) -> None:
+    """Database, log and lock are made for this user alone, whatever the process's mask."""
+    mask = os.umask(0)
+    try:
+        clock = ManualClock()
+        store = await SqliteStore.open(path, clock=clock)
+        await approved(store, Builder(clock))
+        modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+        await store.close()
+    finally:
+        os.umask(mask)
+    assert modes.keys() >= {"enactor.db", "enactor.db-wal", "enactor.db.lock"}
+    assert set(modes.values()) == {0o600}
 
 
 def test_a_read_only_database_is_refused(started: Callable[..., subprocess.Popen[str]]) -> None:

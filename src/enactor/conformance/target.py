@@ -284,7 +284,7 @@ class Target(Connector):
         await self._pause(Point.REPLY, call.call_no)
         if act is Act.DO_AND_LOSE_REPLY:
             raise ConnectionResetError("the reply was lost")
-        return ToolResult(partial=act is Act.DO_PARTLY)
+        return ToolResult(refs=(_ref(f"refund-{call.call_no}"),), partial=act is Act.DO_PARTLY)
 
     async def _send(self, act: Act, call: ToolCall) -> None:
         """Everything up to where a request has arrived."""

@@ -153,6 +153,14 @@ class EffectKeyTaken(Conflicting):
     error_code = "EFFECT_KEY_TAKEN"
 
 
+class BudgetExceeded(Conflicting):
+    """A budget has no room for another execution in its window."""
+
+    error_class = ErrorClass.RATE_LIMIT
+    error_code = "BUDGET_EXCEEDED"
+    retryable = True
+
+
 class RequestInProgress(Conflicting):
     """A request with the same Idempotency-Key is still being worked on."""
 

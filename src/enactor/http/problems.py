@@ -44,14 +44,6 @@ class ConditionFailed(errors.Conflicting):
     """Somebody else changed it in between; read it again."""
 
 
-class BudgetExceeded(errors.Conflicting):
-    """A budget has no room for another execution in its window."""
-
-    error_class = ErrorClass.RATE_LIMIT
-    error_code = errors.FailureCode.BUDGET_EXCEEDED.value
-    retryable = True
-
-
 class Problem(Struct, kw_only=True):
     """A problem document (RFC 9457). Some errors add members of their own, `current_digest` for example."""
 
@@ -141,7 +133,7 @@ def of_conflict(conflict: Conflict) -> EnactorError:
     """A condition of a commit that did not hold, as an error that can be shown."""
     match conflict.kind:
         case ConflictKind.BUDGET_EXCEEDED:
-            return BudgetExceeded("A budget has no room for another execution in its current window.")
+            return errors.BudgetExceeded("A budget has no room for another execution in its current window.")
         case ConflictKind.EFFECT_KEY_TAKEN:
             return errors.EffectKeyTaken(
                 f"Intent {conflict.current} is about to do, or did, the same thing.", action_intent_id=conflict.current

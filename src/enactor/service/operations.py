@@ -15,7 +15,7 @@ from enactor.domain.approval import Approval, ApprovalSource, Decision
 from enactor.domain.attempt import RunStatus
 from enactor.domain.budget import Budget
 from enactor.domain.canonical import digest
-from enactor.domain.errors import EffectKeyTaken, IllegalTransition, InvalidInput
+from enactor.domain.errors import BudgetExceeded, EffectKeyTaken, IllegalTransition, InvalidInput
 from enactor.domain.intent import ActionIntent, IntentStatus, is_expired
 from enactor.domain.kill_switch import marks, scopes_of
 from enactor.domain.ledger import LedgerEvent
@@ -218,7 +218,7 @@ class Operations(KillSwitches):
                     action_intent_id=conflict.current,
                 ) from conflict
             if conflict.kind is ConflictKind.BUDGET_EXCEEDED:
-                raise IllegalTransition("A budget has no room for another execution in this window.") from conflict
+                raise BudgetExceeded("A budget has no room for another execution in its current window.") from conflict
             raise IllegalTransition("The approval is no longer in force; propose the action again.") from conflict
 
     # -- budgets and policies ------------------------------------------------------------------------------------

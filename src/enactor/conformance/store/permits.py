@@ -217,6 +217,21 @@ class PermitSuite(StoreSuite):
         await refused(store, build, ConflictKind.CANCEL_REQUESTED, [take(build.permit(attempt), intent)])
         await store.commit([take(build.permit(attempt, purpose=Purpose.COMPENSATION), intent)])
 
+    async def test_a_cancel_request_waits_for_the_start(self, store: Store, build: Builder) -> None:
+        """Asked before the run has its lock, it is known to the run all the same."""
+        intent = await approved(store, build)
+        request = RequestCancel(
+            action_intent_id=intent.action_intent_id, run_number=1, requested_by="ana", requested_at=build.now()
+        )
+        await store.commit([request])
+        attempt = build.attempt(intent)
+        begin = start(intent, attempt, now_ms=build.clock.now_ms())
+        await refused(
+            store, build, ConflictKind.CANCEL_REQUESTED, [begin, take(build.permit(attempt), intent)], after=False
+        )
+        await store.commit([begin])
+        await refused(store, build, ConflictKind.CANCEL_REQUESTED, [take(build.permit(attempt), intent)])
+
     async def test_a_cancel_request_is_of_one_run(self, store: Store, build: Builder) -> None:
         """A run that follows the one that was asked to stop may call."""
         intent, attempt = await running(store, build)
@@ -302,3 +317,9 @@ class PermitSuite(StoreSuite):
         first = build.permit(attempt)
         await store.commit([take(first, intent)])
         assert await permits(store, intent.action_intent_id) == (doubt, first)
+        (doubt,) = await permits(store, waiting.action_intent_id)
+        attempt = build.attempt(waiting)
+        await store.commit([start(waiting, attempt, now_ms=build.clock.now_ms())])
+        again = take(build.permit(attempt, call_no=0), waiting)
+        conflict = await refused(store, build, ConflictKind.PERMIT_TAKEN, [again])
+        assert conflict.current == doubt

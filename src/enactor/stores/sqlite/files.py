@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import Final
@@ -28,7 +29,11 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 
     Raises:
         sqlite3.Error: the file is not a database, is damaged, or cannot be written.
+        OSError: it cannot be created.
     """
+    if not path.exists():
+        # SQLite would let everybody read what it creates; its log takes over the file's own mode.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     connection = _connect(path)
     try:
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
