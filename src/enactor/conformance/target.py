@@ -67,8 +67,9 @@ class Killed(BaseException):
 
 
 class Sent(Struct, frozen=True):
-    """A request that left: under which key, for which call, and when (epoch milliseconds)."""
+    """A request that left: whose, under which key, for which call, and when (epoch milliseconds)."""
 
+    tenant_id: str
     key: str
     call_no: int
     at: int
@@ -119,6 +120,7 @@ class Target(Connector):
         made: every object that was ever made, with the key it was made under.
         taken_back: the objects that a compensation took back.
         blind: look-ups cannot tell.
+        most_at_once: how many calls were in the target at the same time, at most.
     """
 
     name = "target"
@@ -134,6 +136,9 @@ class Target(Connector):
         self.taken_back: list[str] = []
         self.look_ups = 0
         self.blind = False
+        self.most_at_once = 0
+        self._inside = 0
+        self._gate: tuple[Point, Hold] | None = None
 
     # -- what a test does ----------------------------------------------------------------------------------------
 
@@ -148,6 +153,12 @@ class Target(Connector):
     def hold(self, point: Point, call_no: int = 1) -> Hold:
         """Pauses the call of that number when it comes to `point`."""
         hold = self._holds[point, call_no] = Hold()
+        return hold
+
+    def gate(self, point: Point) -> Hold:
+        """Pauses every call that comes to `point` from now on."""
+        hold = Hold()
+        self._gate = (point, hold)
         return hold
 
     def land(self) -> None:
@@ -253,6 +264,14 @@ class Target(Connector):
     # -- what happens --------------------------------------------------------------------------------------------
 
     async def _order(self, kind: str, call: ToolCall) -> ToolResult:
+        self._inside += 1
+        self.most_at_once = max(self.most_at_once, self._inside)
+        try:
+            return await self._answer(kind, call)
+        finally:
+            self._inside -= 1
+
+    async def _answer(self, kind: str, call: ToolCall) -> ToolResult:
         key, honoured = call.idempotency_key, kind in _HONOURS_KEYS
         act = self._script.popleft() if self._script else Act.DO
         await self._send(act, call)
@@ -293,7 +312,7 @@ class Target(Connector):
         await self._pause(Point.SEND, call.call_no)
         if act in (Act.NOT_SENT, Act.NEVER_SENT):
             raise NotSent("NO_ROUTE", "The target could not be reached.", retryable=act is Act.NOT_SENT)
-        self.sent.append(Sent(call.idempotency_key, call.call_no, self._clock.now_ms()))
+        self.sent.append(Sent(call.tenant_id, call.idempotency_key, call.call_no, self._clock.now_ms()))
         match act:
             case Act.REFUSE:
                 raise Refused("BUSY", "The target is busy.", retryable=True, retry_after_seconds=7)
@@ -320,6 +339,8 @@ class Target(Connector):
         hold = self._holds.pop((point, call_no), None)
         if hold is not None:
             await hold.wait()
+        if self._gate is not None and self._gate[0] is point:
+            await self._gate[1].wait()
 
 
 def _ref(object_id: str) -> ObjectRef:

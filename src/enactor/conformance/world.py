@@ -132,7 +132,7 @@ class World:
         self.ctx = Context(clock, self.ids, self.randomness, self.settings)
         self.inbox = Inbox()
         self.policy = Permissive()
-        self.limits = limits or Limits()
+        self.limits = limits or Limits(max_pending_of_proposer=1_000, max_pending_of_tenant=1_000)
         self.service = self.service_with(self.inbox)
 
     def service_with(self, engine: Engine, policy: PolicyEngine | None = None) -> Service:

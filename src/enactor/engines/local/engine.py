@@ -192,6 +192,8 @@ class LocalEngine:
         self._accepting = False
         if self.failed is not None and not self.failed.done():
             self.failed.set_exception(error)
+            # Whoever waits for it still gets it; nobody has to, for it not to be reported a second time.
+            self.failed.exception()
 
     # -- time ----------------------------------------------------------------------------------------------------
 
