@@ -120,7 +120,7 @@ class Target(Connector):
         made: every object that was ever made, with the key it was made under.
         taken_back: the objects that a compensation took back.
         blind: look-ups cannot tell.
-        most_at_once: how many calls were in the target at the same time, at most.
+        most_at_once: how many calls were in the target at the same time, at most; `crowded` is set by the second.
     """
 
     name = "target"
@@ -137,6 +137,7 @@ class Target(Connector):
         self.look_ups = 0
         self.blind = False
         self.most_at_once = 0
+        self.crowded = asyncio.Event()
         self._inside = 0
         self._gate: tuple[Point, Hold] | None = None
 
@@ -266,6 +267,8 @@ class Target(Connector):
     async def _order(self, kind: str, call: ToolCall) -> ToolResult:
         self._inside += 1
         self.most_at_once = max(self.most_at_once, self._inside)
+        if self._inside > 1:
+            self.crowded.set()
         try:
             return await self._answer(kind, call)
         finally:

@@ -18,6 +18,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, Final, TypeVar, get_type_hints, overload
 
+import msgspec
 from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, create_model
 
@@ -394,5 +395,5 @@ def compensation_of(connector: Connector, spec: ToolSpec) -> Compensation:
         strategy=CompensationStrategy.AUTOMATIC,
         tool_name=f"{connector.name}.{spec.undo}",
         tool_schema_version=undoing[0].version,
-        write_semantics=undoing[0].semantics,
+        write_semantics=msgspec.structs.replace(undoing[0].semantics, has_lookup=undoing[0].lookup is not None),
     )

@@ -109,6 +109,8 @@ class InProcessToolPlane:
         try:
             async with asyncio.timeout(request.timeout_seconds):
                 result = await bound.method(arguments, _tool_call(request, check))
+            if isinstance(result, ToolResult):
+                return _done(result)
         except NotSent as error:
             return _refusal(CallResult.NOT_SENT, error)
         except Refused as error:
@@ -130,15 +132,12 @@ class InProcessToolPlane:
                 error_code=FailureCode.TOOL_FAILED.value,
                 message="The tool failed without saying whether it had an effect.",
             )
-        if not isinstance(result, ToolResult):
-            return Reply(
-                result=CallResult.UNKNOWN,
-                error_class=ErrorClass.UNKNOWN,
-                error_code=FailureCode.TOOL_FAILED.value,
-                message="The tool's answer is not a ToolResult.",
-            )
-        refs = tuple(_clean_ref(ref) for ref in result.refs)
-        return Reply(result=CallResult.DONE, refs=refs, partial=result.partial, message=_clean(result.message))
+        return Reply(
+            result=CallResult.UNKNOWN,
+            error_class=ErrorClass.UNKNOWN,
+            error_code=FailureCode.TOOL_FAILED.value,
+            message="The tool's answer is not a ToolResult.",
+        )
 
     async def look_up(self, request: CallRequest) -> LookUpResult:
         """Searches the target for what the request's key made; trouble is "cannot tell"."""
@@ -149,11 +148,11 @@ class InProcessToolPlane:
             arguments = await self._arguments(bound, request)
             async with asyncio.timeout(request.timeout_seconds):
                 answer = await bound.look_up(arguments, _tool_call(request, lambda: True))
+            if isinstance(answer, Found):
+                return LookUpResult(found=True, refs=tuple(_clean_ref(ref) for ref in answer.refs))
         except Exception as error:  # noqa: BLE001 - a look-up that fails in any way cannot tell
             _log.warning("the look-up of %s raised %s", request.tool_name, type(error).__name__)
             return LookUpResult(found=None, message="The look-up failed.")
-        if isinstance(answer, Found):
-            return LookUpResult(found=True, refs=tuple(_clean_ref(ref) for ref in answer.refs))
         if isinstance(answer, Absent):
             return LookUpResult(found=False)
         return LookUpResult(found=None, message=getattr(answer, "message", ""))
@@ -253,6 +252,11 @@ def _not_sent(code: str, message: str, *, retryable: bool) -> Reply:
         error_code=code,
         message=message,
     )
+
+
+def _done(result: ToolResult) -> Reply:
+    refs = tuple(_clean_ref(ref) for ref in result.refs)
+    return Reply(result=CallResult.DONE, refs=refs, partial=result.partial, message=_clean(result.message))
 
 
 def _refusal(result: CallResult, error: Refused) -> Reply:

@@ -1,0 +1,163 @@
+"""Each tool plane against the port's suite, and what the in-process one promises besides."""
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, SecretStr
+
+from enactor.conformance.target import Target
+from enactor.conformance.tools import MakePlane, ToolPlaneConformance, timely
+from enactor.connectors.sdk import Connector, FunctionConnector, Refused, ToolCall, ToolResult, UndoArguments, tool
+from enactor.domain.action_type import WriteMode, WriteSemantics
+from enactor.domain.errors import ConfigurationError
+from enactor.domain.outcome import ObjectRef
+from enactor.domain.permit import CallResult
+from enactor.gateway.in_process import InProcessToolPlane
+from enactor.gateway.secrets import EnvFileSecrets
+from enactor.ports.tools import ToolPlane
+
+
+class TestInProcessToolPlane(ToolPlaneConformance):
+    """Connectors in this process."""
+
+    @pytest.fixture
+    def make_plane(self) -> MakePlane:
+        """A plane over the target."""
+
+        def make(target: Target) -> ToolPlane:
+            return InProcessToolPlane([target], EnvFileSecrets({}))
+
+        return make
+
+
+class Words(BaseModel):
+    """Some text."""
+
+    text: str = ""
+    password: SecretStr = SecretStr("")
+
+
+class Odd(Connector):
+    """A connector whose tools answer oddly."""
+
+    name = "odd"
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+        self.heard: list[Words] = []
+
+    @tool(write=WriteMode.UNSAFE)
+    async def say(self, args: Words, call: ToolCall) -> ToolResult:
+        """Says it."""
+        self.heard.append(args)
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer  # type: ignore[no-any-return]
+
+
+ODD = [
+    ToolResult(refs=("not a ref",)),  # type: ignore[arg-type]
+    ToolResult(refs=None),  # type: ignore[arg-type]
+    ToolResult(refs=(ObjectRef(system="s", object_type="t", object_id=7),)),  # type: ignore[arg-type]
+    None,
+    {"refs": []},
+]
+
+
+@pytest.mark.parametrize("answer", ODD, ids=str)
+async def test_an_answer_that_is_none(answer: Any) -> None:
+    """Whatever a tool returns, the reply is one that can be recorded; what cannot be read is UNKNOWN."""
+    plane = InProcessToolPlane([Odd(answer)], EnvFileSecrets({}))
+    request = ToolPlaneConformance.request(tool_name="odd.say", argument_bytes="{}")
+    assert (await plane.call(request, timely)).result is CallResult.UNKNOWN
+
+
+async def test_text_that_is_no_unicode_can_be_recorded() -> None:
+    """Half a surrogate pair in an answer does not lose the answer."""
+    for answer in (
+        ToolResult(refs=(ObjectRef(system="s", object_type="t", object_id="\ud800"),), message="\ud800"),
+        Refused("\udfff", "\ud800" * 5_000),
+    ):
+        plane = InProcessToolPlane([Odd(answer)], EnvFileSecrets({}))
+        request = ToolPlaneConformance.request(tool_name="odd.say", argument_bytes="{}")
+        reply = await plane.call(request, timely)
+        assert reply.result in (CallResult.DONE, CallResult.REFUSED)
+        str(reply).encode()
+        assert len(reply.message) <= 2_000
+
+
+async def test_secrets_are_read_last_and_go_nowhere_else() -> None:
+    """The tool gets the secret's value; the request, and so everything recorded, holds its name."""
+    connector = Odd(ToolResult())
+    secrets = EnvFileSecrets({"acme": {"TOKEN": "env:TOKEN"}}, {"TOKEN": "hunter2"})
+    plane = InProcessToolPlane([connector], secrets)
+    request = ToolPlaneConformance.request(
+        tool_name="odd.say", argument_bytes='{"password":{"$secret":"TOKEN"},"text":"x"}'
+    )
+    reply = await plane.call(request, timely)
+    assert connector.heard[0].password.get_secret_value() == "hunter2"
+    assert "hunter2" not in str(reply) + str(request)
+
+
+def test_two_tools_of_one_name() -> None:
+    """That would leave open which one was approved."""
+    with pytest.raises(ConfigurationError):
+        InProcessToolPlane([Odd(None), Odd(None)], EnvFileSecrets({}))
+
+
+def test_a_look_up_tool_without_a_look_up() -> None:
+    """A promise that cannot be kept is refused when the program starts."""
+
+    class Broken(Connector):
+        name = "broken"
+
+        @tool(write=WriteMode.LOOKUP)
+        async def order(self, args: Words, call: ToolCall) -> ToolResult:
+            """Orders."""
+            return ToolResult()
+
+    with pytest.raises(ConfigurationError):
+        InProcessToolPlane([Broken()], EnvFileSecrets({}))
+
+
+def test_whether_an_undoing_tool_can_be_searched() -> None:
+    """What is pinned of it is what its own declaration says, whatever the semantics it was given say."""
+
+    class Searchable(Connector):
+        name = "searchable"
+
+        @tool(write=WriteMode.UNSAFE, undo="take_back")
+        async def order(self, args: Words, call: ToolCall) -> ToolResult:
+            """Orders."""
+            return ToolResult()
+
+        @tool(write=WriteSemantics(mode=WriteMode.IDEMPOTENT), lookup="find", proposable=False)
+        async def take_back(self, args: UndoArguments, call: ToolCall) -> ToolResult:
+            """Takes back."""
+            return ToolResult()
+
+        async def find(self, args: UndoArguments, call: ToolCall) -> Any:
+            """Finds."""
+
+    definition = InProcessToolPlane([Searchable()], EnvFileSecrets({})).definition("searchable.order")
+    assert definition is not None
+    assert definition.compensation.write_semantics is not None
+    assert definition.compensation.write_semantics.has_lookup
+
+
+async def test_a_plain_function_is_a_tool() -> None:
+    """Its signature is its argument model, and what it returns is not an object of the target."""
+    said: list[str] = []
+
+    @tool
+    def greet(name: str, times: int = 1) -> str:
+        """Greets."""
+        said.append(name * times)
+        return "hello"
+
+    plane = InProcessToolPlane([FunctionConnector(greet)], EnvFileSecrets({}))
+    request = ToolPlaneConformance.request(tool_name="function.greet", argument_bytes='{"name":"ana","times":2}')
+    reply = await plane.call(request, timely)
+    assert (reply.result, reply.refs, said) == (CallResult.DONE, (), ["anaana"])
+    late = await plane.call(request, iter([True, False]).__next__)
+    assert (late.result, said) == (CallResult.NOT_SENT, ["anaana"])
