@@ -32,6 +32,7 @@ from enactor.ports.tools import ToolDefinition
 from enactor.service.core import Core, racing
 from enactor.service.decisions import source_of
 
+MAX_RETRIES: Final = 30
 _NAME: Final = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
 
 
@@ -241,6 +242,7 @@ class Registry:
             caps=asked.caps,
         )
         self._validate(entry, properties, definition)
+        _require_bounds(entry)
         return entry
 
     def _validate(self, entry: ActionType, properties: dict[str, Any], definition: ToolDefinition) -> None:
@@ -258,6 +260,17 @@ class Registry:
             for name in template_fields(template):
                 if name not in properties:
                     raise InvalidInput(f"A template names '{name}', which the schema does not have.")
+
+
+def _require_bounds(entry: ActionType) -> None:
+    caps, semantics = entry.caps, entry.write_semantics
+    # Whatever ends a run settles every call of it in one commit, which has a size.
+    if not 0 <= caps.retry_count <= MAX_RETRIES:
+        raise InvalidInput(f"A cap on retry_count is 0 to {MAX_RETRIES}.")
+    if caps.timeout_seconds < 1 or caps.expires_in_seconds < 1:
+        raise InvalidInput("Caps on timeout_seconds and expires_in_seconds are at least 1.")
+    if semantics.key_retention_seconds < 0 or (semantics.absence_final_after_seconds or 0) < 0:
+        raise InvalidInput("key_retention_seconds and absence_final_after_seconds are at least 0.")
 
 
 def _require_schema(schema: dict[str, Any]) -> None:
