@@ -8,6 +8,7 @@ from enactor.conformance.target import Act, Point
 from enactor.conformance.watched import Watched
 from enactor.conformance.world import World
 from enactor.domain.attempt import RunStatus
+from enactor.domain.intent import ExecutionPolicy
 from enactor.domain.ledger import LedgerEvent
 from enactor.ports.commands import AppendLedger, Command, RecordOutcome, SettlePermit, StartAttempt, TakePermit
 
@@ -105,7 +106,7 @@ async def test_a_run_that_ends_before_a_call_starts_and_ends(world: World) -> No
 
 
 async def test_a_commit_that_takes_too_long_sends_nothing(world: World) -> None:
-    """The permit's time runs while it is being committed: late is NOT_SENT, and a new permit is taken."""
+    """The permit's time runs while it is being committed: late is NOT_SENT; a new one costs no retry."""
     watched = Watched(world.store)
 
     async def slow(number: int) -> None:
@@ -113,7 +114,7 @@ async def test_a_commit_that_takes_too_long_sends_nothing(world: World) -> None:
             world.clock.advance(6)
 
     watched.between = slow
-    intent = await world.approved("unsafe")
+    intent = await world.approved("unsafe", execution_policy=ExecutionPolicy(retry_count=0))
     await world.run(intent, driver=world.driver(watched), handed=True)
     assert [permit.result for permit in await world.permits(intent)] == ["NOT_SENT", "DONE"]
     assert len(world.target.sent) == 1

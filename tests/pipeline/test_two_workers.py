@@ -210,6 +210,30 @@ async def test_a_late_result_after_not_executed_is_an_incident(world: World) -> 
     await world.verify()
 
 
+async def test_a_late_result_after_a_replay_is_an_incident(world: World) -> None:
+    """A person was wrong, and a replay has done it again: both are in the ledger, each under its own run and trace."""
+    intent = await world.approved("unsafe")
+    first, hold = await paused(world, intent, Point.REPLY)
+    trace = (await world.attempt(intent)).trace_id
+    await past_deadline(world, intent)
+    await world.driver().drive(world.request(intent))
+    operations = world.service.operations
+    await operations.resolve(ANA, intent.action_intent_id, executed=False, comment="Nothing is there.")
+    number = await operations.replay(ANA, intent.action_intent_id, "again")
+    await world.run(intent, number)
+    before = await world.records(intent)
+    hold.release()
+    await first
+    assert (await world.records(intent)).attempt == before.attempt
+    entries = await world.entries(intent)
+    assert late(entries)[0]["incident"] is True
+    (entry,) = [e for e in entries if e.event_type is LedgerEvent.LATE_RESULT]
+    assert (entry.run_number, entry.trace_id) == (1, trace)
+    assert LedgerEvent.IDEMPOTENCY_COLLISION_DETECTED in await world.events(intent)
+    assert (await world.outcome(intent)).external_object_refs[0].object_id == "order-2"
+    await world.verify()
+
+
 async def test_a_late_result_after_executed_confirms_it(world: World) -> None:
     """A person was right, and named the object: no incident. Naming another one is a collision."""
     for named, incident in (("order-1", False), ("order-x", True)):

@@ -23,7 +23,20 @@ from enactor.domain.kill_switch import scopes_of
 from enactor.domain.permit import CallResult
 from enactor.pipeline.fold import folded
 from enactor.pipeline.invoke import looked_up
-from enactor.pipeline.model import Call, Context, Continue, Duplicate, Earlier, End, LookUp, Reads, Run, Turn, Wait
+from enactor.pipeline.model import (
+    Call,
+    Context,
+    Continue,
+    Duplicate,
+    Earlier,
+    End,
+    LookUp,
+    Reads,
+    Run,
+    Turn,
+    Wait,
+    with_attempt,
+)
 from enactor.pipeline.recover import late_result, recover
 from enactor.pipeline.settle import settled
 from enactor.pipeline.steps import STEPS, Step, following, step
@@ -218,9 +231,15 @@ class _Drive:
                     return Driven(Progress.NOTHING, turn.run)
 
     async def _call(self, request: CallRequest) -> Reply:
-        clock = self._ctx.clock
+        late = False
+
+        def check() -> bool:
+            nonlocal late
+            late = self._ctx.clock.elapsed_ms() > request.send_not_after
+            return not late
+
         try:
-            reply = await self._driver.tools.call(request, lambda: clock.elapsed_ms() <= request.send_not_after)
+            reply = await self._driver.tools.call(request, check)
         except Exception as error:  # noqa: BLE001 - a door that breaks its promise has still been gone through
             _log.error("the call of %s broke off with %s", request.tool_name, type(error).__name__)
             reply = None
@@ -232,6 +251,9 @@ class _Drive:
                 error_code=FailureCode.TOOL_FAILED.value,
                 message="The call broke off without saying whether it had an effect.",
             )
+        if late and reply.result is CallResult.NOT_SENT and not reply.deferred_reason:
+            # A new permit is taken; that the old one ran out is no fault of the target, and costs no retry.
+            return msgspec.structs.replace(reply, deferred_reason="the permit ran out before the call left")
         return reply
 
     async def _commit(self, run: Run, pending: list[Command], commands: Sequence[Command]) -> None:
@@ -257,4 +279,6 @@ class _Drive:
         if ours and stored is not None and stored.result is CallResult.OPEN:
             turn = settled(msgspec.structs.replace(call, run=run), reads, self._ctx, reply)
             return await self._follow(turn, _INVOCATION, reads)
+        if run.attempt is not None and run.run_number != run.attempt.run_number:
+            run = with_attempt(run, trace_id=call.request.trace_id)
         return await self._follow(late_result(run, reads, self._ctx, call.permit, reply), _INVOCATION, reads)
