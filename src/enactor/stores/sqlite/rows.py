@@ -23,6 +23,7 @@ class Rows:
 
     def __init__(self, connection: sqlite3.Connection, more: Callable[[Rows], None]) -> None:
         self.connection: Final = connection
+        self._cursor = connection.cursor()
         self._more = more
         self._pending: dict[str, list[Row]] = {statement: [] for statement in sql.ORDER}
 
@@ -40,6 +41,14 @@ class Rows:
         for statement, rows in self._pending.items():
             if rows:
                 if not self.connection.in_transaction:
-                    self.connection.execute("BEGIN IMMEDIATE")
-                self.connection.executemany(statement, rows)
+                    self._cursor.execute("BEGIN IMMEDIATE")
+                if len(rows) == 1:
+                    self._cursor.execute(statement, rows[0])
+                else:
+                    self._cursor.executemany(statement, rows)
                 rows.clear()
+
+    def close(self) -> None:
+        """Closes the connection, and before it the cursor: a statement left open would keep the file locked."""
+        self._cursor.close()
+        self.connection.close()

@@ -145,7 +145,7 @@ class Writer:
                 batch, handed_over = batch + following, handed_over + more
             if batch:
                 self._tell(self._back, handed_over, self._work(batch))
-        self._connection.close()
+        self._book.rows.close()
 
     def _work(self, batch: list[_Waiting]) -> Callable[[], None]:
         """Does a batch. Returns what has to be called on the event loop to tell of it."""
