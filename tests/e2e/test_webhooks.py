@@ -55,7 +55,8 @@ async def test_an_executions_events_reach_the_receiver_and_survive_a_kill(server
         server.webhook = receiver.url
         await asyncio.to_thread(server.start)
         intent = await asyncio.to_thread(execute, server, "a title that must not leave")
-        wanted = {"INTENT_PROPOSED", "ACTION_APPROVED", "EXECUTION_STARTED", "TOOL_INVOKED", "ACTION_EXECUTED"}
+        wanted = {"INTENT_PROPOSED", "POLICY_EVALUATED", "ACTION_APPROVED", "EXECUTION_STARTED", "WRITE_PERMITTED"}
+        wanted |= {"TOOL_INVOKED", "ACTION_EXECUTED"}
         await receiver.when(lambda: wanted <= {request.event["data"]["event_type"] for request in receiver.received})
         for request in receiver.received:
             request.verify(SECRET)
