@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from msgspec import Struct
 
+from enactor.domain import ids
 from enactor.domain.errors import Unauthenticated
 from enactor.domain.principal import ALL_ACCOUNTS, Principal, PrincipalRef, Role
 from enactor.settings import ClaimNames, IssuerSettings
@@ -16,7 +16,6 @@ from enactor.settings import ClaimNames, IssuerSettings
 LEEWAY_MS: Final = 30_000
 """How far the issuer's clock and ours may differ, for `exp`, `nbf` and `iat`."""
 
-_NAME: Final = re.compile(r"(?!_)[A-Za-z0-9_.-]{1,64}")
 _MAX_ACCOUNTS: Final = 1_000
 _MAX_ACTORS: Final = 10
 _MAX_SUBJECT: Final = 255
@@ -57,7 +56,7 @@ def trust_of(settings: IssuerSettings) -> Trust:
 
 def is_name(text: object) -> bool:
     """Whether `text` can be a tenant's or an account's id. One that begins with `_` names a chain of the ledger."""
-    return isinstance(text, str) and _NAME.fullmatch(text) is not None
+    return isinstance(text, str) and ids.is_name(text)
 
 
 def require_times(claims: Mapping[str, Any], now_ms: int) -> int:
