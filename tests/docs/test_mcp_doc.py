@@ -5,7 +5,7 @@ from pathlib import Path
 
 from enactor.domain.action_type import RiskClass, WriteMode
 from enactor.settings import load
-from enactor.wiring.mcp import server_of
+from enactor.wiring.mcp_servers import server_of
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "mcp.md"
 

@@ -103,7 +103,7 @@ async def _listed(server: McpServerSettings, settings: Settings) -> list[dict[st
     from enactor.gateway.mcp_plane import McpToolPlane
     from enactor.gateway.mcp_target import McpTarget
     from enactor.system import SystemClock
-    from enactor.wiring.mcp import server_of, surroundings
+    from enactor.wiring.mcp_servers import server_of, surroundings
 
     clock = SystemClock()
     target = McpTarget(server_of(server), surroundings(settings, clock, show_errors=bool(server.command)))

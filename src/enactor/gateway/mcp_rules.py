@@ -97,6 +97,7 @@ class McpServer(Struct, frozen=True, kw_only=True):
 
     Attributes:
         headers: names of HTTP headers, each with the reference of the secret that is its value.
+        client: names the OAuth client whose tokens authenticate requests, where one does; no secret.
         environment: variables of the process, each with a reference; it inherits nothing but PATH and its like.
         target: only tools that the server lists as `{target}___{tool}`.
         only: the tools that are taken; None means all.
@@ -115,6 +116,7 @@ class McpServer(Struct, frozen=True, kw_only=True):
     command: tuple[str, ...] = ()
     directory: str | None = None
     headers: dict[str, str] = {}
+    client: str = ""
     environment: dict[str, str] = {}
     target: str | None = None
     only: tuple[str, ...] | None = None
@@ -136,6 +138,7 @@ class McpServer(Struct, frozen=True, kw_only=True):
     def version(self) -> str:
         """Names what decides where a call goes and as whom; part of what is approved. No secret is in it."""
         where = [self.url, list(self.command), self.directory, self.headers, self.environment, self.target]
+        where += [self.client] if self.client else []
         return digest(["enactor/mcp-server/v1", *where])[:16]
 
     def check(self) -> None:
@@ -144,8 +147,8 @@ class McpServer(Struct, frozen=True, kw_only=True):
             raise ConfigurationError(f"The MCP server '{self.name}' needs a url or a command, and not both.")
         if self.url is not None and (self.environment or self.directory):
             raise ConfigurationError(f"The MCP server '{self.name}' has a url: environment and directory do nothing.")
-        if self.url is None and self.headers:
-            raise ConfigurationError(f"The MCP server '{self.name}' has a command: headers do nothing.")
+        if self.url is None and (self.headers or self.client):
+            raise ConfigurationError(f"The MCP server '{self.name}' has a command: headers and oauth do nothing.")
         if not re.fullmatch(r"[a-z][a-z0-9_-]{0,63}", self.name):
             raise ConfigurationError(
                 f"An MCP server's name is lower case letters, digits, '_' and '-', 64 at most: '{self.name[:100]}'."

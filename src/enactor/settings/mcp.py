@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from enactor.settings.issuers import require_web_address
 from enactor.settings.model import SettingsModel
+from enactor.settings.oauth import OAuthSettings
 from enactor.settings.values import SecretReference
 
 Pointer = Annotated[str, Field(pattern=r"^(/.*)?$", max_length=500)]
@@ -72,6 +73,9 @@ class McpServerSettings(SettingsModel):
     directory: str | None = Field(default=None, description="The process's working directory.")
     headers: dict[Header, SecretReference] = Field(
         default={}, description="HTTP headers, each with the reference of its whole value."
+    )
+    oauth: OAuthSettings | None = Field(
+        default=None, description="The OAuth client whose tokens authenticate requests, in place of a header."
     )
     environment: dict[str, SecretReference] = Field(default={}, description="The process's variables, by reference.")
     target: str | None = Field(default=None, description="Only tools listed as `{target}___{tool}`.")

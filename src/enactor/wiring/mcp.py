@@ -1,69 +1,23 @@
-"""MCP as the settings say: the servers whose tools can be called, and the doors through which others come."""
+"""The doors through which others come over MCP, as the settings say."""
 
 from __future__ import annotations
 
 import os
-from typing import Any, Final
-from urllib.parse import urlsplit
-
-import msgspec
+from typing import Final
 
 from enactor import __version__
-from enactor.domain.action_type import RiskClass, WriteMode, WriteSemantics
-from enactor.gateway.artifacts import FileArtifacts
-from enactor.gateway.egress import EgressRules, GuardedTransport
 from enactor.gateway.execution_tokens import ExecutionTokens
-from enactor.gateway.mcp_plane import McpToolPlane
-from enactor.gateway.mcp_rules import LookUpRule, McpServer, RefRule, ToolRule
-from enactor.gateway.mcp_target import McpTarget, Surroundings
-from enactor.gateway.secrets import EnvFileSecrets, read_reference
+from enactor.gateway.secrets import read_reference
 from enactor.http.auth import Authenticator
 from enactor.http.context import HttpDeps
 from enactor.http.dev_issuer import DevIssuer
 from enactor.mcp.agents import AgentServer
 from enactor.mcp.door import AGENTS, Door, DoorSettings, admitting
 from enactor.mcp.tool_server import GATEWAY, ToolServer
-from enactor.ports.clock import Clock
-from enactor.settings import LOOPBACK, McpServerSettings, Settings, ToolSettings
+from enactor.settings import Settings
 from enactor.wiring.assembly import Assembly
 
 _KEY_BYTES: Final = 32
-
-
-def server_of(settings: McpServerSettings) -> McpServer:
-    """A server as the gateway takes it."""
-    plain = settings.model_dump(include=_SHARED)
-    return McpServer(
-        **plain, rules={name: _rule(tool) for name, tool in settings.tools.items()}, default=_rule(settings.default)
-    )
-
-
-def surroundings(settings: Settings, clock: Clock, *, show_errors: bool = False) -> Surroundings:
-    """What targets work with."""
-
-    def transport(server: McpServer) -> GuardedTransport:
-        host = urlsplit(server.url or "").hostname or ""
-        hosts = server.hosts if server.hosts is not None else [host]
-        # A server beside us is reached over loopback only where the settings say so: by its URL.
-        rules = EgressRules(hosts=hosts, networks=server.networks, development=host in LOOPBACK)
-        return GuardedTransport(rules, clock)
-
-    return Surroundings(
-        clock=clock,
-        secrets=EnvFileSecrets(settings.secrets),
-        artifacts=FileArtifacts(settings.mcp.artifacts),
-        transport=transport,
-        read_reference=lambda reference: read_reference(reference, os.environ, "mcp_servers"),
-        version=__version__,
-        show_errors=show_errors,
-    )
-
-
-def plane_of(settings: Settings, clock: Clock) -> McpToolPlane:
-    """The tools of the servers in the settings. Raises `ConfigurationError`."""
-    around = surroundings(settings, clock)
-    targets = [McpTarget(server_of(server), around) for server in settings.mcp_servers]
-    return McpToolPlane(targets, clock, listings=settings.mcp.artifacts / "listings")
 
 
 def doors_of(settings: Settings, assembly: Assembly, deps: HttpDeps) -> list[Door]:
@@ -102,26 +56,3 @@ def _authenticator(settings: Settings, assembly: Assembly, deps: HttpDeps) -> Au
     ]
     dev_issuer = DevIssuer.load(settings.dev_key_file) if settings.dev else None
     return Authenticator(issuers, assembly.clock, dev_issuer=dev_issuer)
-
-
-_SHARED: Final = {
-    *("name", "url", "command", "directory", "headers", "environment", "target", "only", "hosts", "networks"),
-    *("connect_seconds", "refresh_seconds", "artifact_bytes", "largest_bytes", "keep_answers"),
-}
-_SEMANTICS: Final = {"key_retention_seconds", "absence_final_after_seconds"}
-_DIFFERENT: Final = {*_SEMANTICS, "write", "risk", "refs", "lookup"}
-
-
-def _rule(settings: ToolSettings) -> ToolRule:
-    semantics = WriteSemantics(mode=WriteMode(settings.write), **settings.model_dump(include=_SEMANTICS))
-    same: dict[str, Any] = settings.model_dump(exclude=_DIFFERENT)
-    lookup = None
-    if settings.lookup is not None:
-        lookup = msgspec.convert(settings.lookup.model_dump(), LookUpRule)
-    return ToolRule(
-        semantics=semantics,
-        risk=RiskClass(settings.risk),
-        refs=tuple(RefRule(**ref.model_dump()) for ref in settings.refs),
-        lookup=lookup,
-        **same,
-    )
