@@ -194,7 +194,7 @@ class _Process:
             concurrency=settings.concurrency,
             listener=self._metrics.ended,
             mcp=self._mcp_servers(),
-            guards=_guards(settings.guards),
+            guards=guards_of(settings.guards),
         )
 
     def _mcp_servers(self) -> McpToolPlane | None:
@@ -264,7 +264,8 @@ class _Process:
         return Dispatcher(store, targets, sender, clock=self._clock, randomness=self._randomness)
 
 
-def _guards(settings: GuardsSettings) -> Guards:
+def guards_of(settings: GuardsSettings) -> Guards:
+    """The guards that the settings say."""
     return Guards(
         default=GuardRules(**settings.model_dump(exclude={"connectors"})),
         connectors={name: GuardRules(**settings.of(name).model_dump()) for name in settings.connectors},
