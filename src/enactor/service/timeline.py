@@ -120,7 +120,7 @@ def _line(entry: LedgerEntry) -> TimelineLine:
         stage=_STAGES.get(entry.event_type, "execution"),
         event_type=entry.event_type.value,
         actor=entry.actor,
-        text=_text(entry.event_type, _data(entry), entry.actor),
+        text=_text(entry.event_type, _data(entry), entry.actor) if entry.data else _erased(entry.event_type),
         run_number=entry.run_number,
     )
 
@@ -201,10 +201,15 @@ _WRITERS: Final[dict[LedgerEvent, _Writer]] = {
     LedgerEvent.IN_DOUBT_RESOLVED: _resolved,
     LedgerEvent.REPLAY_REQUESTED: lambda data, actor: f"{actor} asked for a replay: {_said(data, 'replay_reason')}",
     LedgerEvent.COMPENSATION_FAILED: lambda data, _: f"The partial effect stands: {_said(data, 'reason')}",
+    LedgerEvent.PERSONAL_DATA_ERASED: lambda data, actor: f"{actor} had its personal data erased",
     LedgerEvent.IDEMPOTENCY_COLLISION_DETECTED: lambda _, __: (
         "INCIDENT: one key is said to have made two different objects"
     ),
 }
+
+
+def _erased(event: LedgerEvent) -> str:
+    return f"{event.value.replace('_', ' ').capitalize()} (its data was erased)"
 
 
 def _text(event: LedgerEvent, data: dict[str, Any], actor: str) -> str:
