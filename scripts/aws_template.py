@@ -14,6 +14,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from deploy.aws.generator.rules import definition_faults, kept_faults, policy_faults  # noqa: E402 - as its neighbour
 from deploy.aws.generator.template import template  # noqa: E402 - found through the path above
 from enactor.engines.stepfunctions.definition import FUNCTIONS, definition  # noqa: E402 - as its neighbour
 
@@ -50,9 +51,12 @@ def main() -> int:
         for path in behind:
             path.write_text(files()[path], encoding="utf-8")
         return 0
-    for path in behind:
-        print(f"{path.relative_to(ROOT)} is behind; run: python scripts/aws_template.py --write", file=sys.stderr)
-    return 1 if behind else 0
+    faults = [f"{path.relative_to(ROOT)} is behind; run: python scripts/aws_template.py --write" for path in behind]
+    made, machine = template(), definition({name: name for name in FUNCTIONS.values()})
+    faults += [*definition_faults(machine), *policy_faults(made), *kept_faults(made)]
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What `e2e-aws.sh` cannot say in the words of the `aws` command line: an approved intent, and a verified ledger.
 
-python scripts/e2e_aws.py seed STORE_URL             proposes and approves a note of the internal connector for the tenant
-                                                     `e2e`; prints intent, tenant and account
+python scripts/e2e_aws.py seed STORE_URL             proposes and approves a task of the internal connector for the
+                                                     tenant `e2e`; prints intent, tenant and account
 python scripts/e2e_aws.py verify STORE_URL TENANT    checks its chains of the ledger; exit status 1 at any fault
 """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -40,6 +41,15 @@ class Fate(NamedTuple):
     matches: Callable[[dict[str, Any]], bool]
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A caller that was made to die does not wait for its answer."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class Shim:
     """The server. `functions` are those that can be invoked; `calls` what they were seen to do."""
 
@@ -64,12 +74,15 @@ class Shim:
                 else:
                     shim.forward(self, body)
 
-            do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = handle_any
+            def __getattr__(self, name: str) -> Any:
+                if name.startswith("do_"):
+                    return self.handle_any
+                raise AttributeError(name)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.port = self._server.server_port
         self.url = f"http://127.0.0.1:{self.port}"
@@ -112,7 +125,9 @@ class Shim:
         service = found[2] if found else ""
         operation = request.headers.get("x-amz-target", "").rpartition(".")[2] or f"{request.command} {request.path}"
         # The emulator takes the bucket of a template's URL for a part of the host's name.
-        body = body.replace(f"http%3A%2F%2F127.0.0.1%3A{self.port}".encode(), b"https%3A%2F%2Fs3.us-east-1.amazonaws.com")
+        body = body.replace(
+            f"http%3A%2F%2F127.0.0.1%3A{self.port}".encode(), b"https%3A%2F%2Fs3.us-east-1.amazonaws.com"
+        )
         watched = bool(caller)
         fate: Fate | None = None
         if watched:

@@ -114,8 +114,8 @@ def policy(function: Function) -> dict[str, Any]:
         )
     if function.secrets:
         # Secrets Manager ends each name with six characters of its own.
-        secret = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${SecretsPrefix}-??????"
-        statements.append(_allow("Credentials", ["secretsmanager:GetSecretValue"], [{"Fn::Sub": secret}]))
+        named = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${SecretsPrefix}-??????"
+        statements.append(_allow("Credentials", ["secretsmanager:GetSecretValue"], [{"Fn::Sub": named}]))
     return {"Version": "2012-10-17", "Statement": statements}
 
 

@@ -36,6 +36,7 @@ class FunctionFailed(Exception):
 
 @functools.cache
 def _runner() -> asyncio.Runner:
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     logging.getLogger("enactor").setLevel(os.environ.get("ENACTOR_LOG_LEVEL", "info").upper())
     return asyncio.Runner()
 
