@@ -1,5 +1,6 @@
 """The agents' examples as a reader runs them: processes of their own against a real server."""
 
+import json
 import os
 import re
 import subprocess
@@ -7,7 +8,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
+from mcp.client.client import Client
+from mcp.client.streamable_http import streamable_http_client
 
 from enactor.demo.stage import Caller, Server
 
@@ -55,3 +59,21 @@ def test_an_agent_proposes_and_nothing_is_executed_before_the_approval(server: S
     with ana.client.stream("GET", f"/v1/executions/{intent_id}/events") as events:
         assert any("ACTION_EXECUTED" in line for line in events.iter_lines())
     assert len(ana.ask("GET", "/v1/objects?type=note", 200)["items"]) == len(notes) + 1
+
+
+PAGE = EXAMPLES.parent / "docs" / "agents.md"
+CONFIGURED = re.findall(r"^```json\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("block", CONFIGURED, ids=["claude", "cursor"])
+async def test_what_clients_are_configured_with_connects(server: Server, block: str) -> None:
+    """A client that does what its file in docs/agents.md says finds the tools that propose."""
+    told = json.loads(block)["mcpServers"]["enactor"]
+    token = server.token("planner", "proposer", agent=True)
+    headers = {name: re.sub(r"\$\{(env:)?ENACTOR_TOKEN\}", token, value) for name, value in told["headers"].items()}
+    url = told["url"].replace("http://127.0.0.1:8420", server.url)
+    async with (
+        httpx2.AsyncClient(headers=headers) as http,
+        Client(streamable_http_client(url, http_client=http)) as client,
+    ):
+        assert "propose_create_internal_note" in [tool.name for tool in (await client.list_tools()).tools]
