@@ -27,6 +27,7 @@ from enactor.ports.secrets import SecretSource
 from enactor.ports.store import Store
 from enactor.service import Core, Limits, Service
 from enactor.settings import store_address
+from enactor.wiring.faults import watched_plane, watched_store
 
 if TYPE_CHECKING:
     from enactor.gateway.mcp_plane import McpToolPlane
@@ -80,11 +81,11 @@ async def open_store(url: str, clock: Clock, on_failure: Callable[[], None] | No
     if address.scheme == "sqlite" and address.path is not None:
         from enactor.stores.sqlite import SqliteStore
 
-        return await SqliteStore.open(address.path, clock=clock, on_failure=on_failure)
+        return watched_store(await SqliteStore.open(address.path, clock=clock, on_failure=on_failure), os.environ)
     if address.scheme == "memory":
         from enactor.stores.memory import MemoryStore
 
-        return MemoryStore(clock)
+        return watched_store(MemoryStore(clock), os.environ)
     raise ConfigurationError(f"This version has no {address.scheme} store; use sqlite:///enactor.db.")
 
 
@@ -165,6 +166,7 @@ def assemble(
         if taken := {connector.name for connector in bound} & mcp.targets.keys():
             raise ConfigurationError(f"A connector and an MCP server are both named '{min(taken)}'.")
         tools = CompositeToolPlane([in_process, mcp])
+    tools = watched_plane(tools, os.environ)
     ids = Ids(clock, randomness)
     context = Context(clock, ids, randomness, pipeline)
     services: list[Service] = []
