@@ -54,6 +54,7 @@ class Enactor:
         limits: Limits | None = None,
         concurrency: int = 64,
         drain_seconds: float = 30.0,
+        sweep_seconds: float = 5.0,
         secrets: SecretSource | None = None,
         pipeline: PipelineSettings | None = None,
         clock: Clock | None = None,
@@ -67,6 +68,7 @@ class Enactor:
             limits: how much may wait for a decision.
             concurrency: executions in flight at once.
             drain_seconds: how long leaving waits for calls that are out.
+            sweep_seconds: how often runs that nobody looks after are looked for.
         """
         return cls(
             url,
@@ -76,6 +78,7 @@ class Enactor:
                 "limits": limits or Limits(),
                 "concurrency": concurrency,
                 "drain_seconds": drain_seconds,
+                "sweep_seconds": sweep_seconds,
                 "secrets": secrets or EnvFileSecrets({}),
                 "pipeline": pipeline or PipelineSettings(),
                 "clock": clock or SystemClock(),
@@ -98,6 +101,7 @@ class Enactor:
                 pipeline=options["pipeline"],
                 transforms=options["transforms"],
                 concurrency=options["concurrency"],
+                sweep_seconds=options["sweep_seconds"],
                 listener=self._ended,
             )
             await self._assembly.start()

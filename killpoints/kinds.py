@@ -1,0 +1,36 @@
+"""The kinds of tools that are put to the proof: what the world promises for each, and keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from killpoints.world import LATE_SECONDS
+
+TIMEOUT_SECONDS = 1
+"""How long a caller waits for a reply."""
+
+CALL_WINDOW_MS = 1_000
+"""How long after its permit a call may be sent."""
+
+ABSENCE_FINAL_AFTER_SECONDS = 2
+"""How long after the last possible send nothing lands any more; the world's late effects land earlier."""
+
+KEY_RETENTION_SECONDS = 4
+"""For how long the world honours a key, where it does so only for a while."""
+
+assert TIMEOUT_SECONDS < LATE_SECONDS < ABSENCE_FINAL_AFTER_SECONDS
+
+_DAY = 86_400
+
+KINDS: dict[str, dict[str, Any]] = {
+    "keyed": {"keys": _DAY},
+    "briefly": {"keys": KEY_RETENTION_SECONDS},
+    "briefly_searched": {"keys": KEY_RETENTION_SECONDS, "look_up": True},
+    "searched": {"look_up": True},
+    "never_final": {"look_up": True},
+    "unsafe": {},
+    "burning": {"keys": _DAY, "burns": True},
+    "partial": {"keys": _DAY, "undo_keys": True},
+    "partial_unsafe": {"keys": _DAY},
+}
+"""By kind, how the world treats it."""
