@@ -41,6 +41,8 @@ from enactor.domain.attempt import TERMINAL, RunStatus
 from enactor.domain.errors import ErrorClass, FailureCode, StoreFailed
 from enactor.domain.intent import ExecutionPolicy, IntentStatus
 from enactor.domain.outcome import CompensationStatus
+from enactor.gateway.doors import GuardRules
+from enactor.gateway.guards import Guards
 from enactor.pipeline.model import Settings
 from enactor.service import Proposal
 from enactor.service.inspection import ExecutionView
@@ -67,6 +69,9 @@ SETTINGS = Settings(
     backoff_cap_ms=200,
     doubt_look_up_ms=400,
 )
+
+GUARDS = Guards(default=GuardRules(failures=8, open_seconds=0.1, longest_open_seconds=0.2))
+"""The circuit breaker stays in: of many failures in a row it makes short pauses, and never says anything false."""
 
 _ROBOT, _ANA = agent("robot"), person("ana")
 _log = logging.getLogger("killpoints")
@@ -214,6 +219,7 @@ class Program:
             connectors=[Shop(plan["world"])],
             limits=Limits(max_pending_of_proposer=10_000, max_pending_of_tenant=10_000),
             pipeline=SETTINGS,
+            guards=GUARDS,
             sweep_seconds=0.2,
             drain_seconds=0,
         )

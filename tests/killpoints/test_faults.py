@@ -15,7 +15,6 @@ from enactor.settings.loading import load
 from enactor.stores.memory import MemoryStore
 from enactor.wiring import faults
 
-
 PASSES = """
 import os
 from enactor.wiring import faults

@@ -22,6 +22,7 @@ from enactor.domain.mapping import CustomTransform
 from enactor.domain.outcome import ActionOutcome, ObjectRef
 from enactor.domain.policy import PolicyMode
 from enactor.domain.principal import Principal
+from enactor.gateway.guards import Guards
 from enactor.gateway.secrets import EnvFileSecrets
 from enactor.pipeline.model import Settings as PipelineSettings
 from enactor.ports.clock import Clock, Randomness
@@ -57,6 +58,7 @@ class Enactor:
         sweep_seconds: float = 5.0,
         secrets: SecretSource | None = None,
         pipeline: PipelineSettings | None = None,
+        guards: Guards | None = None,
         clock: Clock | None = None,
         randomness: Randomness | None = None,
     ) -> Self:
@@ -69,6 +71,7 @@ class Enactor:
             concurrency: executions in flight at once.
             drain_seconds: how long leaving waits for calls that are out.
             sweep_seconds: how often runs that nobody looks after are looked for.
+            guards: what is held against calls to each connector; a circuit breaker alone, unless given.
         """
         return cls(
             url,
@@ -81,6 +84,7 @@ class Enactor:
                 "sweep_seconds": sweep_seconds,
                 "secrets": secrets or EnvFileSecrets({}),
                 "pipeline": pipeline or PipelineSettings(),
+                "guards": guards,
                 "clock": clock or SystemClock(),
                 "randomness": randomness or SystemRandomness(),
             },
@@ -99,6 +103,7 @@ class Enactor:
                 secrets=options["secrets"],
                 limits=options["limits"],
                 pipeline=options["pipeline"],
+                guards=options["guards"],
                 transforms=options["transforms"],
                 concurrency=options["concurrency"],
                 sweep_seconds=options["sweep_seconds"],
