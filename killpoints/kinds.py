@@ -9,16 +9,20 @@ from killpoints.world import LATE_SECONDS
 TIMEOUT_SECONDS = 1
 """How long a caller waits for a reply."""
 
+MAX_PAUSE_MS = 3_000
+"""The longest pause between a caller's check and its send that is assumed possible."""
+
 CALL_WINDOW_MS = 1_000
 """How long after its permit a call may be sent."""
 
 ABSENCE_FINAL_AFTER_SECONDS = 2
 """How long after the last possible send nothing lands any more; the world's late effects land earlier."""
 
-KEY_RETENTION_SECONDS = 4
+KEY_RETENTION_SECONDS = 8
 """For how long the world honours a key, where it does so only for a while."""
 
 assert TIMEOUT_SECONDS < LATE_SECONDS < ABSENCE_FINAL_AFTER_SECONDS
+assert CALL_WINDOW_MS + MAX_PAUSE_MS < KEY_RETENTION_SECONDS * 1_000
 
 _DAY = 86_400
 

@@ -26,7 +26,7 @@ from killpoints.reports import read_report
 CONVERGE_SECONDS = 60.0
 """How long a program may take to settle before the kit gives up on it; a safeguard, and no part of any verdict."""
 
-PATIENCE_SECONDS = 4.0
+PATIENCE_SECONDS = 8.0
 """How long a program waits for look-ups to end a doubt."""
 
 SCRIPTS: dict[str, list[str]] = {

@@ -15,6 +15,7 @@ _UNCLEAR = frozenset({"drop", "late", "lose", "hang", "500-after", "500-before"}
 """Acts after which the caller cannot know, from the reply, whether it was done."""
 
 _PERMITTED = ("commit(TakePermit) after", "killed")
+_SETTLED = ("commit(TakePermit) after", "commit(SettlePermit) after")
 
 _FOR_GOOD = frozenset({"refused", "revoked", "burnt"})
 
@@ -53,7 +54,7 @@ def allowed(
     """
     if overslept:
         awake = allowed(kind, seen, journal, forgotten=forgotten)
-        return awake | allowed(kind, seen, [*_PERMITTED, *journal], forgotten=forgotten)
+        return awake | allowed(kind, seen, [*_PERMITTED, *journal]) | allowed(kind, seen, [*_SETTLED, *_PERMITTED])
     requests = seen.get("requests", [])
     acts = [request["act"] for request in requests if request["purpose"] == "effect"]
     undo_acts = [request["act"] for request in requests if request["purpose"] == "undo"]
@@ -72,11 +73,18 @@ def allowed(
             return frozenset({Says.DONE if stands else Says.UNKNOWN})
         case "searched" | "briefly_searched":
             return frozenset({Says.NOT_DONE if refused and not stands else Says.DONE})
-        case "briefly" if forgotten:
+        case "briefly" if forgotten and _was_calling(journal):
             return frozenset({Says.UNKNOWN})
         case _:
             # The key is honoured: asking again tells, unless nothing is answered any more.
             return frozenset({Says.UNKNOWN if refused else Says.DONE})
+
+
+def _was_calling(journal: Sequence[str]) -> bool:
+    """Whether the first process that was killed had begun to call, and had not come to an end."""
+    life = list(journal)[: list(journal).index("killed")] if "killed" in journal else []
+    called = any("TakePermit" in line and line.endswith(" after") for line in life)
+    return called and not any("RecordOutcome" in line and line.endswith(" after") for line in life)
 
 
 def _taken_back(kind: str, undo_acts: Sequence[str], died: bool) -> frozenset[Says]:

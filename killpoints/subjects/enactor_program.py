@@ -51,6 +51,7 @@ from killpoints.kinds import (
     CALL_WINDOW_MS,
     KEY_RETENTION_SECONDS,
     KINDS,
+    MAX_PAUSE_MS,
     TIMEOUT_SECONDS,
 )
 from killpoints.reports import write_report
@@ -62,7 +63,7 @@ STORE_FAILED = 4
 """The exit status of a program whose store gave up: the disk is full, or cannot be written."""
 
 SETTINGS = Settings(
-    max_pause_ms=3_000,
+    max_pause_ms=MAX_PAUSE_MS,
     call_window_ms=CALL_WINDOW_MS,
     grace_ms=500,
     backoff_ms=40,
