@@ -63,7 +63,6 @@ STORE_FAILED = 4
 """The exit status of a program whose store gave up: the disk is full, or cannot be written."""
 
 SETTINGS = Settings(
-    max_pause_ms=MAX_PAUSE_MS,
     call_window_ms=CALL_WINDOW_MS,
     grace_ms=500,
     backoff_ms=40,
@@ -219,7 +218,7 @@ class Program:
             f"sqlite:///{Path(plan['folder']) / 'enactor.db'}",
             connectors=[Shop(plan["world"])],
             limits=Limits(max_pending_of_proposer=10_000, max_pending_of_tenant=10_000),
-            pipeline=SETTINGS,
+            pipeline=msgspec.structs.replace(SETTINGS, max_pause_ms=plan["max_pause_ms"]),
             guards=GUARDS,
             sweep_seconds=0.2,
             drain_seconds=0,
