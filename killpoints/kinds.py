@@ -10,7 +10,7 @@ TIMEOUT_SECONDS = 1
 """How long a caller waits for a reply."""
 
 MAX_PAUSE_MS = 60_000
-"""The longest pause between a caller's check and its send that is assumed possible: far more than the kit ever makes."""
+"""The longest pause between a caller's check and its send that is assumed possible: far more than the kit makes."""
 
 BRIEF_PAUSE_MS = 3_000
 """The same where keys are soon forgotten and nobody is paused: a key is not relied on when a pause could outlast it."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from killpoints.harness import Process, Programs, WorldProcess, end
 from killpoints.judge import Tally, judge
-from killpoints.kinds import CALL_WINDOW_MS, KEY_RETENTION_SECONDS, KINDS
+from killpoints.kinds import BRIEF_PAUSE_MS, CALL_WINDOW_MS, KEY_RETENTION_SECONDS, KINDS, MAX_PAUSE_MS
 from killpoints.oracle import allowed
 from killpoints.reports import read_report
 
@@ -138,6 +138,7 @@ class Matrix:
             "report": str(folder / "report.json"),
             "patience": PATIENCE_SECONDS,
             "retries": 3,
+            "max_pause_ms": BRIEF_PAUSE_MS if combination.forgotten else MAX_PAUSE_MS,
         }
         life = _Life(self._programs, plan, folder)
         trouble: list[str] = []

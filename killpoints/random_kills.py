@@ -12,7 +12,7 @@ from typing import Any
 
 from killpoints.harness import KitFailed, Programs, WorldProcess, end
 from killpoints.judge import Says, Tally, judge
-from killpoints.kinds import KINDS
+from killpoints.kinds import KINDS, MAX_PAUSE_MS
 from killpoints.matrix import CONVERGE_SECONDS, PATIENCE_SECONDS, SCRIPTS
 from killpoints.oracle import allowed
 from killpoints.reports import read_report
@@ -83,6 +83,7 @@ async def a_round(programs: Programs, world: WorldProcess, folder: Path, load: L
         "patience": PATIENCE_SECONDS,
         # More than there can be kills and unclear replies: what is given up must be given up for another reason.
         "retries": 10,
+        "max_pause_ms": MAX_PAUSE_MS,
     }
     killed = Killed(rounds=1)
     while killed.kills < load.kills:

@@ -311,6 +311,7 @@ def warm() -> None:
                 "world": url,
                 "patience": 0,
                 "retries": 0,
+                "max_pause_ms": MAX_PAUSE_MS,
             }
             await Program({**plan, "report": f"{folder}/report"}).run()
         world.close()
