@@ -9,7 +9,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 UNBUILT = ["test-aws", "test-scale-out"]
-TARGETS = ["demo", "test", "check", "serve", "bench", "bench-embedded", "killpoints", "killpoints-quick"]
+TARGETS = [
+    "demo",
+    "test",
+    "check",
+    "serve",
+    "bench",
+    "bench-embedded",
+    "bench-gateway",
+    "killpoints",
+    "killpoints-quick",
+]
 UPKEEP = ["clean", "setup", "constraints", "format"]
 
 
