@@ -4,10 +4,17 @@ The profile `ci` (the default) tries the same examples on every run and sets no 
 machine cannot fail a test. `HYPOTHESIS_PROFILE=explore` looks for new examples, ten times as many.
 """
 
+from __future__ import annotations
+
 import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from enactor.conformance.aws import Emulator
 
 pytest.register_assert_rewrite("enactor.conformance")
 
@@ -20,3 +27,33 @@ settings.register_profile(
 )
 settings.register_profile("explore", deadline=None, max_examples=1_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Iterator[Emulator]:
+    """AWS on this machine, in a process of its own, for as long as the tests run."""
+    from enactor.conformance.aws import Emulator
+
+    with Emulator() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def dynamo_client(emulator: Emulator) -> Iterator[Any]:
+    """A client of the emulator's DynamoDB, which has the store's tables. Making one takes a quarter of a second."""
+    from enactor.conformance.aws.emulator import CREDENTIALS
+    from enactor.conformance.aws.stores import client_of
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        client = client_of(emulator)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def dynamo(emulator: Emulator, dynamo_client: Any) -> Any:
+    """The same client, and the tables empty."""
+    emulator.empty_tables()
+    return dynamo_client
