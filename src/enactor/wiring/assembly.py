@@ -16,6 +16,7 @@ from enactor.domain.errors import ConfigurationError
 from enactor.domain.mapping import CustomTransform
 from enactor.engines.local import Listener, LocalEngine
 from enactor.gateway.composite import CompositeToolPlane, GovernedPlane
+from enactor.gateway.guards import GuardedPlane, Guards
 from enactor.gateway.in_process import InProcessToolPlane
 from enactor.gateway.secrets import read_reference
 from enactor.pipeline.driver import Driver
@@ -35,11 +36,24 @@ ENTRY_POINTS: Final = "enactor.connectors"
 TRANSFORMS: Final = "enactor.transforms"
 
 
+class Detour(Struct, frozen=True, kw_only=True):
+    """Connectors that are called through somewhere else, and the plane that does it around the one that has them."""
+
+    connectors: frozenset[str]
+    through: Callable[[GovernedPlane], GovernedPlane]
+
+
 class Assembly(Struct, frozen=True, kw_only=True):
-    """Everything that makes one running Enactor, not started yet."""
+    """Everything that makes one running Enactor, not started yet.
+
+    Attributes:
+        tools: what the pipeline calls tools through.
+        direct: the same tools without guards and detours; what `/gateway/mcp` serves.
+    """
 
     store: Store
-    tools: GovernedPlane
+    tools: GuardedPlane
+    direct: GovernedPlane
     engine: LocalEngine
     service: Service
     clock: Clock
@@ -185,22 +199,32 @@ def assemble(
     sweep_seconds: float = 5.0,
     listener: Listener | None = None,
     mcp: McpToolPlane | None = None,
+    guards: Guards | None = None,
+    detour: Detour | None = None,
 ) -> Assembly:
     """Puts an Enactor with the local engine together over an open store.
 
     Args:
         mcp: the tools of MCP servers, beside the connectors'.
+        guards: what is held against calls to each connector.
+        detour: the connectors that are called through a gateway.
 
     Raises:
-        ConfigurationError: the connectors do not fit together.
+        ConfigurationError: the connectors do not fit together, or something is said of one that there is not.
     """
     bound = tuple(connectors)
     in_process = InProcessToolPlane(bound, secrets)
-    tools: GovernedPlane = in_process
+    offered: GovernedPlane = in_process
     if mcp is not None:
         if taken := {connector.name for connector in bound} & mcp.targets.keys():
             raise ConfigurationError(f"A connector and an MCP server are both named '{min(taken)}'.")
-        tools = CompositeToolPlane([in_process, mcp])
+        offered = CompositeToolPlane([in_process, mcp])
+    guards = guards or Guards()
+    known = {connector.name for connector in bound} | (set(mcp.targets) if mcp is not None else set())
+    guards.check(known)
+    if detour is not None and (strange := detour.connectors - known):
+        raise ConfigurationError(f"mcp.behind_gateway names '{min(strange)}', which is no connector.")
+    tools = GuardedPlane(offered if detour is None else detour.through(offered), guards, clock)
     ids = Ids(clock, randomness)
     context = Context(clock, ids, randomness, pipeline)
     services: list[Service] = []
@@ -233,6 +257,7 @@ def assemble(
     return Assembly(
         store=store,
         tools=tools,
+        direct=offered,
         engine=engine,
         service=service,
         clock=clock,

@@ -22,7 +22,7 @@ _opened = 0
 
 def client_of(emulator: Emulator) -> Any:
     """A client of the emulator's DynamoDB, with the tables created."""
-    client = sdk_client("dynamodb", REGION, emulator.endpoint)
+    client = sdk_client("dynamodb", REGION, emulator.endpoint, read_seconds=100)
     create_tables(client, PREFIX)
     return client
 

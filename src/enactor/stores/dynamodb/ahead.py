@@ -45,7 +45,10 @@ def _of_entry_type(command: c.RegisterActionType | c.DeprecateActionType) -> Ite
 _LANES: Final[dict[type, Callable[[Any], Iterable[str]]]] = {
     c.CreateIntent: _of_intent,
     c.UpdateIntent: _of_intent,
-    c.ReserveRequest: lambda it: [f"request {it.request.tenant_id} {it.request.principal} {it.request.key}"],
+    c.ReserveRequest: lambda it: [
+        it.request.action_intent_id,
+        f"request {it.request.tenant_id} {it.request.principal} {it.request.key}",
+    ],
     c.AppendApproval: lambda it: [it.approval.action_intent_id],
     c.StartAttempt: lambda it: [it.attempt.action_intent_id, _chain(it.attempt.tenant_id, it.attempt.account_id)],
     c.UpdateAttempt: lambda it: [it.attempt.action_intent_id],
@@ -62,6 +65,11 @@ _LANES: Final[dict[type, Callable[[Any], Iterable[str]]]] = {
     c.SetPolicies: lambda it: [f"policies {it.policies.tenant_id}"],
     c.CreateObject: lambda it: [f"objects {it.object.tenant_id}"],
     c.DeleteObject: lambda it: [f"objects {it.tenant_id}"],
+    c.AppendToLog: lambda it: [f"log {it.head.tenant_id}"],
+    c.KeepCheckpoint: lambda it: [f"log {it.checkpoint.tenant_id}"],
+    c.CosignCheckpoint: lambda it: [f"log {it.checkpoint.tenant_id}"],
+    c.PutLogKey: lambda it: [f"log {it.key.tenant_id}"],
+    c.EraseIntent: lambda it: [it.action_intent_id],
 }
 
 
@@ -155,6 +163,10 @@ def _budget(command: c.SetBudget, hints: _Hints) -> Iterator[Key]:
         yield keys.gate(command.budget.tenant_id, shard)
 
 
+def _growth(command: c.AppendToLog, hints: _Hints) -> Iterator[Key]:
+    yield keys.log_head(command.head.tenant_id)
+
+
 _LOOKED_AT: Final[dict[type, Callable[[Any, _Hints], Iterator[Key]]]] = {
     c.CreateIntent: _creation,
     c.UpdateIntent: _update,
@@ -167,6 +179,7 @@ _LOOKED_AT: Final[dict[type, Callable[[Any, _Hints], Iterator[Key]]]] = {
     c.AppendLedger: _entry,
     c.SetKillSwitch: _switch,
     c.SetBudget: _budget,
+    c.AppendToLog: _growth,
 }
 
 

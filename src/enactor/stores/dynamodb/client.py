@@ -26,7 +26,7 @@ ATTEMPTS: Final = 12
 _FIRST_PAUSE: Final = 0.025
 _LONGEST_PAUSE: Final = 2.0
 _CONNECT_SECONDS: Final = 3
-_READ_SECONDS: Final = 10
+READ_SECONDS: Final = 10
 _BATCH: Final = 100
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -200,13 +200,14 @@ class Dynamo:
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
-def sdk_client(service: str, region: str, endpoint: str | None) -> Any:
+def sdk_client(service: str, region: str, endpoint: str | None, *, read_seconds: int = READ_SECONDS) -> Any:
     """A client of the SDK that makes each call once: whoever calls decides whether it may be repeated.
 
     Args:
         service: such as `dynamodb`.
         region: its name.
         endpoint: instead of the region's own; without it `AWS_ENDPOINT_URL` counts.
+        read_seconds: after so long without an answer a call counts as lost.
 
     Raises:
         ConfigurationError: the SDK is not installed, or its settings are wrong.
@@ -218,7 +219,7 @@ def sdk_client(service: str, region: str, endpoint: str | None) -> Any:
         raise ConfigurationError("AWS needs the SDK: pip install 'enactor[aws]'.") from None
     config = Config(
         connect_timeout=_CONNECT_SECONDS,
-        read_timeout=_READ_SECONDS,
+        read_timeout=read_seconds,
         max_pool_connections=CONNECTIONS,
         parameter_validation=False,
         retries={"total_max_attempts": 1},
@@ -239,6 +240,7 @@ def _session() -> Any:
 
 def _ask(method: Callable[..., dict[str, Any]], parameters: dict[str, Any]) -> dict[str, Any]:
     from botocore import exceptions
+    from botocore.parsers import ResponseParserError
 
     try:
         return method(**parameters)
@@ -248,7 +250,7 @@ def _ask(method: Callable[..., dict[str, Any]], parameters: dict[str, Any]) -> d
         raise of_answer(str(answer.get("Error", {}).get("Code", "")), status, answer) from None
     except (exceptions.EndpointConnectionError, exceptions.ConnectTimeoutError) as error:
         raise NotNow(type(error).__name__) from None
-    except (exceptions.HTTPClientError, exceptions.ResponseParserError) as error:
+    except (exceptions.HTTPClientError, ResponseParserError) as error:
         raise Unanswered(type(error).__name__) from None
     except exceptions.BotoCoreError as error:
         raise StoreFailed(f"DynamoDB cannot be asked: {type(error).__name__}.") from None

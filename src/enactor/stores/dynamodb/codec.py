@@ -19,6 +19,7 @@ from enactor.domain.errors import InvalidInput
 from enactor.domain.intent import ActionIntent
 from enactor.domain.kill_switch import KillSwitch
 from enactor.domain.ledger import LedgerEntry
+from enactor.domain.log import LogCheckpoint, LogHead, LogKey, LogLeaf
 from enactor.domain.outcome import ActionOutcome
 from enactor.domain.permit import WritePermit
 from enactor.domain.policy import PolicySet
@@ -43,6 +44,10 @@ _decoders: Final[dict[type, msgspec.json.Decoder[Any]]] = {
         ExecutionAttempt,
         InternalObject,
         KillSwitch,
+        LogCheckpoint,
+        LogHead,
+        LogKey,
+        LogLeaf,
         PolicySet,
         RequestKey,
         Undelivered,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from enactor.ports import commands as c
 from enactor.ports.commands import Command
-from enactor.stores.dynamodb import chains, configuration, intents, runs
+from enactor.stores.dynamodb import chains, configuration, erasing, intents, logs, runs
 from enactor.stores.dynamodb.book import Shape, Unit
 from enactor.stores.dynamodb.layers import Layer
 from enactor.stores.dynamodb.shown import show
@@ -32,6 +32,11 @@ _METHODS: Final[dict[type, Callable[[Layer, Any, Unit], Iterator[None]]]] = {
     c.SetPolicies: configuration.set_policies,
     c.CreateObject: configuration.create_object,
     c.DeleteObject: configuration.delete_object,
+    c.AppendToLog: logs.append_to_log,
+    c.KeepCheckpoint: logs.keep_checkpoint,
+    c.CosignCheckpoint: logs.cosign_checkpoint,
+    c.PutLogKey: logs.put_log_key,
+    c.EraseIntent: erasing.erase_intent,
 }
 
 
@@ -40,7 +45,7 @@ def do(layer: Layer, commands: Sequence[Command], shape: Shape) -> None:
 
     Raises:
         Conflict: a condition does not hold; the layer is of no use any more.
-        NeedItems, NeedStarts: something has to be read first; so is it then.
+        NeedItems, NeedStarts, NeedOfIntent, NeedErased: something has to be done first, and then all of it anew.
     """
     unit = Unit(commands, shape)
     steps = [_METHODS[type(command)](layer, command, unit) for command in commands]

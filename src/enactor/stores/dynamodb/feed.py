@@ -73,8 +73,8 @@ class Feed:
         self._own: dict[Key, str] = {}
         self._placed: dict[str, int] = {}
         self._surprised = False
-        self._placing: asyncio.Task[int] | None = None
-        self._next: asyncio.Task[int] | None = None
+        self._placing: asyncio.Task[None] | None = None
+        self._asked = self._answered = 0
         self._news = asyncio.Event()
         self._last = 0
         self._closed = False
@@ -86,9 +86,8 @@ class Feed:
 
     async def idle(self) -> None:
         """Returns when nothing is under way any more."""
-        running = [task for task in (self._placing, self._next) if task is not None and not task.done()]
-        if running:
-            await asyncio.wait(running)
+        if self._placing is not None and not self._placing.done():
+            await asyncio.wait([self._placing])
 
     def written(self, entries: Sequence[tuple[Key, Item]]) -> None:
         """This process has committed entries: they are placed without waiting for an index to show them."""
@@ -102,34 +101,30 @@ class Feed:
 
     async def last_position(self) -> int:
         """The newest position, after everything that is visible has one."""
-        if self._closed:
-            return self._last
         # Those who ask while a step is under way share the next one: the present one may have looked too early.
-        if self._placing is not None and not self._placing.done():
-            if self._next is None or self._next.done():
-                self._next = asyncio.ensure_future(self._after(self._placing))
-            return await asyncio.shield(self._next)
-        self._placing = asyncio.ensure_future(self._place_all())
-        return await asyncio.shield(self._placing)
+        self._asked += 1
+        mine = self._asked
+        while self._answered < mine and not self._closed:
+            if self._placing is None or self._placing.done():
+                self._placing = asyncio.ensure_future(self._answer(self._asked))
+            await asyncio.shield(self._placing)
+        return self._last
 
-    async def _after(self, current: asyncio.Task[int]) -> int:
-        while not current.done():
-            await asyncio.wait([current])
-            current = self._placing or current
-        self._placing = asyncio.ensure_future(self._place_all())
-        return await self._placing
+    async def _answer(self, asked: int) -> None:
+        await self._place_all()
+        self._answered = asked
 
-    async def _place_all(self) -> int:
+    async def _place_all(self) -> None:
         for attempt in range(ATTEMPTS):
             try:
                 waiting = await self._unplaced()
                 if not waiting:
                     tail = await self._dynamo.get(keys.TAIL)
-                    self._last = int(tail["position"]) if tail else 0
-                    return self._last
+                    self._last = tail["position"] if tail else 0
+                    return
                 while waiting:
                     waiting = waiting[await self._place(waiting) :]
-                return self._last
+                return
             except (Cancelled, NotNow, Unanswered):
                 # Another process placed meanwhile, or the answer was lost: what was placed is not found again.
                 self._placed.clear()

@@ -42,7 +42,7 @@ def create_intent(layer: Layer, command: c.CreateIntent, unit: Unit) -> Iterator
         {**known, "tenant_id": intent.tenant_id, "account_id": intent.account_id},
     )
     layer.absent.add(_key(intent))
-    _put_intent(layer, unit, intent)
+    put_intent(layer, unit, intent)
     _count_pending(layer, intent, 1)
     if intent.status in HOLDS_KEY:
         claim(layer, intent.tenant_id, intent.effect_key, intent.action_intent_id)
@@ -79,7 +79,7 @@ def update_intent(layer: Layer, command: c.UpdateIntent, unit: Unit) -> Iterator
     if stored.revision != intent.revision:
         earlier = keys.revision(tenant_id, account_id, intent.action_intent_id, stored.revision)
         layer.put(earlier, {"action_intent_id": intent.action_intent_id, **codec.body(stored)})
-    _put_intent(layer, unit, intent)
+    put_intent(layer, unit, intent)
     _count_pending(layer, stored, -1)
     _count_pending(layer, intent, 1)
     layer.mark(intent.action_intent_id)
@@ -97,7 +97,8 @@ def _key(intent: ActionIntent) -> keys.Key:
     return keys.intent(intent.tenant_id, intent.account_id, intent.action_intent_id)
 
 
-def _put_intent(layer: Layer, unit: Unit, intent: ActionIntent) -> None:
+def put_intent(layer: Layer, unit: Unit, intent: ActionIntent) -> None:
+    """Writes the intent's item. Another condition, or `get`, has to guard it."""
     shard = unit.shard(intent.action_intent_id)
     layer.put(
         _key(intent),
@@ -187,3 +188,7 @@ def reserve_request(layer: Layer, command: c.ReserveRequest, unit: Unit) -> Iter
         raise Conflict(ConflictKind.REQUEST_KEY_USED, codec.record(RequestKey, stored))
     yield
     layer.put(key, codec.body(request))
+    # So that whoever erases the intent finds it.
+    place = keys.place(request.action_intent_id)
+    known = layer.get(place) or {}
+    layer.put(place, {**known, "requests": [*known.get("requests", []), list(key)]})

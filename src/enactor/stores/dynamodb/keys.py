@@ -238,3 +238,48 @@ def undelivered(name: str, position: int) -> Key:
 
 
 META: Final = Key(tables.TENANTS, "META", "STORE")
+
+
+# -- Merkle logs -----------------------------------------------------------------------------------------------------
+
+MERKLE_HEADS: Final = "MERKLE_HEADS"
+
+
+def log_head(tenant_id: str) -> Key:
+    """Where a tenant's log ends. All of them are in one partition, so that they can be listed."""
+    return Key(tables.LEDGER, MERKLE_HEADS, f"TENANT#{tenant_id}")
+
+
+def log_tile(tenant_id: str, level: int, index: int) -> Key:
+    """A tile of a tenant's log."""
+    return Key(tables.LEDGER, f"MERKLE#{tenant_id}#{level}", f"TILE#{index:012d}")
+
+
+def log_leaf(tenant_id: str, entry_id: str) -> Key:
+    """Where an entry is in its tenant's log."""
+    return Key(tables.LEDGER, f"MERKLE_LEAF#{tenant_id}#{entry_id}", "LEAF")
+
+
+def checkpoints(tenant_id: str) -> str:
+    """The partition of a tenant's checkpoints."""
+    return f"CHECKPOINTS#{tenant_id}"
+
+
+def checkpoint(tenant_id: str, size: int) -> Key:
+    """A checkpoint."""
+    return Key(tables.LEDGER, checkpoints(tenant_id), f"SIZE#{size:016d}")
+
+
+def newest_checkpoint(tenant_id: str) -> Key:
+    """The newest one's size: what the next one's condition is held against."""
+    return Key(tables.LEDGER, checkpoints(tenant_id), "NEWEST")
+
+
+def log_keys(tenant_id: str) -> str:
+    """The partition of a tenant's published keys."""
+    return f"LOG_KEYS#{tenant_id}"
+
+
+def log_key(tenant_id: str, name: str) -> Key:
+    """A published key."""
+    return Key(tables.LEDGER, log_keys(tenant_id), _hashed(name))

@@ -7,8 +7,10 @@ and above it those of one commit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
+
+from msgspec import Struct
 
 from enactor.stores.dynamodb.keys import Key
 from enactor.stores.dynamodb.wire import Item
@@ -38,6 +40,40 @@ class NeedStarts(Exception):
         self.last = last
 
 
+class OfIntent(Struct, frozen=True):
+    """Where the records of an intent are, besides those whose places are known from its id.
+
+    Attributes:
+        entries: of the ledger, those that still have their data.
+        erased: how many entries have none any more.
+    """
+
+    revisions: tuple[Key, ...]
+    approvals: tuple[Key, ...]
+    outcomes: tuple[Key, ...]
+    entries: tuple[Key, ...]
+    erased: int
+
+
+class NeedOfIntent(Exception):
+    """The records of an intent have to be found first."""
+
+    def __init__(self, action_intent_id: str, tenant_id: str, account_id: str) -> None:
+        super().__init__()
+        self.action_intent_id = action_intent_id
+        self.tenant_id = tenant_id
+        self.account_id = account_id
+
+
+class NeedErased(Exception):
+    """These entries of the ledger have to be erased first: there are more than one transaction can hold."""
+
+    def __init__(self, action_intent_id: str, entries: Iterable[Key]) -> None:
+        super().__init__()
+        self.action_intent_id = action_intent_id
+        self.entries = tuple(entries)
+
+
 class Images:
     """Items as they are known. None is an item that is known not to be there."""
 
@@ -45,6 +81,7 @@ class Images:
         self._guesses = guesses
         self._read: dict[Key, Item | None] = {}
         self.counted: Final[dict[Key, int]] = {}
+        self.of_intents: Final[dict[str, OfIntent]] = {}
 
     def get(self, key: Key) -> Item | None:
         """The item. Raises `NeedItems` when nothing is known of it."""
@@ -75,6 +112,9 @@ class Layer:
         writes: what will be there; None is an item that will be gone.
         seen: the items whose content a condition hung on: the transaction requires that they are unchanged.
         read: every item that was looked at, those included that no condition hung on.
+        absent: items that must not be there before.
+        changes: attributes of items that are changed without looking at the rest.
+        changed: the intents that the commit changes, and whether each is new.
     """
 
     def __init__(self, images: Images, below: Layer | None = None) -> None:
@@ -84,6 +124,7 @@ class Layer:
         self.seen: Final[set[Key]] = set()
         self.absent: Final[set[Key]] = set()
         self.read: Final[set[Key]] = set()
+        self.changes: Final[dict[Key, Item]] = {}
         self.changed: Final[dict[str, bool]] = {}
 
     def get(self, key: Key) -> Item | None:
@@ -118,6 +159,26 @@ class Layer:
         """Deletes the item, if it is there."""
         self.writes[key] = None
 
+    def change(self, key: Key, attributes: Item) -> None:
+        """Changes some attributes of an item that is there, whatever the others are."""
+        layer: Layer | None = self
+        while layer is not None:
+            stored = layer.writes.get(key)
+            if stored is not None:
+                self.writes[key] = {**stored, **attributes}
+                return
+            layer = layer._below
+        self.changes[key] = attributes
+
+    def written(self, wanted: Callable[[Item], bool]) -> list[Key]:
+        """The items that this layer and those below write, as far as they are wanted."""
+        found: dict[Key, None] = {}
+        layer: Layer | None = self
+        while layer is not None:
+            found.update({key: None for key, item in layer.writes.items() if item is not None and wanted(item)})
+            layer = layer._below
+        return list(found)
+
     def mark(self, action_intent_id: str, *, new: bool = False) -> None:
         """Remembers that what reports know of the intent has to be written again."""
         self.changed[action_intent_id] = new or self.changed.get(action_intent_id, False)
@@ -127,7 +188,8 @@ class Layer:
         self.writes.update(above.writes)
         self.seen.update(above.seen)
         self.absent.update(above.absent)
+        self.changes.update(above.changes)
 
-    def items(self) -> int:
-        """How many items the transaction will have."""
-        return len(self.seen | self.writes.keys())
+    def keys(self) -> set[Key]:
+        """The items that the transaction will have."""
+        return self.seen | self.writes.keys() | self.changes.keys()

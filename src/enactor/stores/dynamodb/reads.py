@@ -16,10 +16,11 @@ from enactor.domain.policy import PolicySet
 from enactor.ports.commands import InternalObject, RequestKey
 from enactor.ports.store import ExecutionRecords, ExecutionRow
 from enactor.stores.dynamodb import codec, keys, tables
-from enactor.stores.dynamodb.book import Shape, attempt_in, permits_in
+from enactor.stores.dynamodb.book import attempt_in, permits_in
 from enactor.stores.dynamodb.client import Dynamo
 from enactor.stores.dynamodb.keys import Key
 from enactor.stores.dynamodb.layers import NeedStarts
+from enactor.stores.dynamodb.searches import Searches
 from enactor.stores.dynamodb.wire import Item
 
 Record = TypeVar("Record")
@@ -32,12 +33,12 @@ class Reader:
 
     Args:
         dynamo: the tables.
-        shape: into how many parts counters are spread.
+        searches: counts what has started.
     """
 
-    def __init__(self, dynamo: Dynamo, shape: Shape) -> None:
+    def __init__(self, dynamo: Dynamo, searches: Searches) -> None:
         self._dynamo = dynamo
-        self._shape = shape
+        self._searches = searches
         self._accounts: dict[str, tuple[str, str]] = {}
 
     async def _record(self, kind: type[Record], key: Key) -> Record | None:
@@ -186,29 +187,12 @@ class Reader:
             used = (
                 int(counted["used"])
                 if counted is not None
-                else await self.count_starts(
+                else await self._searches.count_starts(
                     NeedStarts(window, tenant_id, action_type, first, first + budget.window_seconds)
                 )
             )
             found.append((budget, used))
         return tuple(found)
-
-    async def count_starts(self, need: NeedStarts) -> int:
-        """How many runs have started in a window."""
-        total = 0
-        for shard in range(self._shape.shards):
-            seconds = self._dynamo.query(
-                tables.TENANTS,
-                keys.starts_partition(need.tenant_id, shard),
-                condition="#sk BETWEEN :first AND :last",
-                values={":first": f"{need.first:012d}", ":last": f"{need.last:012d}"},
-                page=1_000,
-            )
-            async for item in seconds:
-                action_type = str(item["sk"]).partition("#")[2]
-                if need.action_type in ("*", action_type):
-                    total += int(item["started"])
-        return total
 
     # -- internal objects ----------------------------------------------------------------------------------------
 

@@ -61,7 +61,7 @@ def start_attempt(layer: Layer, command: c.StartAttempt, unit: Unit) -> Iterator
     if command.charge_budget:
         _count_start(layer, command, unit, account_id)
     claim(layer, tenant_id, intent.effect_key, attempt.action_intent_id)
-    _put_attempt(layer, unit, key, attempt, {"effect_key": intent.effect_key or ""})
+    put_attempt(layer, unit, key, attempt, {"effect_key": intent.effect_key or ""})
 
 
 def _charged(
@@ -109,10 +109,11 @@ def update_attempt(layer: Layer, command: c.UpdateAttempt, unit: Unit) -> Iterat
     if stored.status is not command.expected_status:
         raise Conflict(ConflictKind.STATUS_CHANGED, stored)
     yield
-    _put_attempt(layer, unit, key, attempt, {})
+    put_attempt(layer, unit, key, attempt, {})
 
 
-def _put_attempt(layer: Layer, unit: Unit, key: Key, attempt: ExecutionAttempt, changes: Mapping[str, Any]) -> None:
+def put_attempt(layer: Layer, unit: Unit, key: Key, attempt: ExecutionAttempt, changes: Mapping[str, Any]) -> None:
+    """Writes the attempt into its execution's item, and gives the effect key back where it ended without effect."""
     known = {name: value for name, value in (layer.get(key) or {}).items() if name not in _OF_THE_ATTEMPT}
     ended: dict[str, Any] = {}
     if attempt.status in TERMINAL:
@@ -260,14 +261,15 @@ def record_outcome(layer: Layer, command: c.RecordOutcome, unit: Unit) -> Iterat
             raise Conflict(ConflictKind.OUTCOME_EXISTS, codec.record(ActionOutcome, earlier))
     yield
     if number < newest_number:
-        layer.put(keys.earlier_outcome(*place, *number), _outcome(outcome))
+        layer.put(keys.earlier_outcome(*place, *number), outcome_item(outcome))
         return
     if newest is not None:
-        layer.put(keys.earlier_outcome(*place, *newest_number), _outcome(newest))
-    layer.put(key, _outcome(outcome))
+        layer.put(keys.earlier_outcome(*place, *newest_number), outcome_item(newest))
+    layer.put(key, outcome_item(outcome))
 
 
-def _outcome(outcome: ActionOutcome) -> dict[str, Any]:
+def outcome_item(outcome: ActionOutcome) -> dict[str, Any]:
+    """An outcome's item."""
     return {
         "action_intent_id": outcome.action_intent_id,
         "tenant_id": outcome.tenant_id,

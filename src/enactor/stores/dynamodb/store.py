@@ -33,14 +33,16 @@ from enactor.stores.dynamodb.client import Dynamo, Patience, Sleep, sdk_client
 from enactor.stores.dynamodb.consumers import Consumers
 from enactor.stores.dynamodb.feed import Feed
 from enactor.stores.dynamodb.listings import Lister
+from enactor.stores.dynamodb.log_reads import LogReaders
 from enactor.stores.dynamodb.migrate import SCHEMA_VERSION, layout
 from enactor.stores.dynamodb.reads import Reader
+from enactor.stores.dynamodb.searches import Searches
 from enactor.stores.dynamodb.writer import Writer
 
 _Item = TypeVar("_Item")
 
 
-class DynamoStore:
+class DynamoStore(LogReaders):
     """A `Store` in seven tables, for any number of processes. Opened with `open`."""
 
     DEFAULT_PREFIX: Final = "cc-native"
@@ -58,11 +60,12 @@ class DynamoStore:
         self._dynamo = dynamo
         self._location = location
         self._clock = clock
-        self._reader = Reader(dynamo, shape)
+        searches = Searches(dynamo, shape)
+        self._reader = Reader(dynamo, searches)
         self._feed = Feed(dynamo, shape, clock, randomness, poll_seconds)
         self._lister = Lister(dynamo, shape, self._reader, self._feed)
         self._consumers = Consumers(dynamo)
-        self._writer = Writer(dynamo, shape, randomness, self._reader.count_starts, self._feed.written, on_failure)
+        self._writer = Writer(dynamo, shape, randomness, searches, self._feed.written, on_failure)
         self._closed = False
 
     @classmethod

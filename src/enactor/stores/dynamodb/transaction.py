@@ -12,7 +12,7 @@ from enactor.stores.dynamodb.client import ATTEMPTS, Dynamo
 from enactor.stores.dynamodb.errors import NOT_NOW, Cancelled, NotNow, Unanswered
 from enactor.stores.dynamodb.keys import Key
 from enactor.stores.dynamodb.layers import Layer
-from enactor.stores.dynamodb.wire import Item, spelled_item
+from enactor.stores.dynamodb.wire import Item, spelled, spelled_item
 
 MAX_ITEMS: Final = 100
 """DynamoDB's limit."""
@@ -38,6 +38,7 @@ class Part(Struct, frozen=True):
         checked: a condition is held against it.
         expected: its token before; None requires that there is no such item.
         untouched: it is only checked.
+        changes: attributes that are changed; the item stays as it is otherwise.
     """
 
     key: Key
@@ -45,6 +46,7 @@ class Part(Struct, frozen=True):
     checked: bool
     expected: str | None = None
     untouched: bool = False
+    changes: Item | None = None
 
 
 def parts_of(layer: Layer) -> list[Part]:
@@ -61,6 +63,7 @@ def parts_of(layer: Layer) -> list[Part]:
         else:
             # It was made and unmade, or was never there and shall not be.
             parts.append(Part(key, None, True, None, True))
+    parts += [Part(key, None, False, changes=attributes) for key, attributes in sorted(layer.changes.items())]
     return parts
 
 
@@ -134,6 +137,8 @@ class Sender:
         if part.item is not None:
             item = {**part.item, "pk": part.key.pk, "sk": part.key.sk, TOKEN: token}
             return {"Put": {**request, "Item": spelled_item(item)}}
+        if part.changes is not None:
+            return {"Update": {**self._dynamo.address(part.key), **_update(part.changes)}}
         request["Key"] = spelled_item({"pk": part.key.pk, "sk": part.key.sk})
         return {"ConditionCheck" if part.untouched else "Delete": request}
 
@@ -156,6 +161,15 @@ class Sender:
         if written_by == witness.expected:
             return Ending.NOT_DONE
         return Ending.NOT_DONE if entry is not None else Ending.UNKNOWN
+
+
+def _update(changes: Item) -> dict[str, Any]:
+    return {
+        "UpdateExpression": "SET " + ", ".join(f"#{name} = :{name}" for name in changes),
+        "ConditionExpression": "attribute_exists(pk)",
+        "ExpressionAttributeNames": {f"#{name}": name for name in changes},
+        "ExpressionAttributeValues": {f":{name}": spelled(value) for name, value in changes.items()},
+    }
 
 
 def _in_the_way(parts: list[Part], cancelled: Cancelled) -> dict[Key, Item | None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from enactor.domain.errors import InvalidInput, StoreFailed
@@ -20,7 +20,8 @@ from enactor.stores.dynamodb.book import Shape
 from enactor.stores.dynamodb.client import ATTEMPTS, Dynamo
 from enactor.stores.dynamodb.commands import do
 from enactor.stores.dynamodb.keys import Key
-from enactor.stores.dynamodb.layers import Images, Layer, NeedItems, NeedStarts
+from enactor.stores.dynamodb.layers import Images, Layer, NeedErased, NeedItems, NeedOfIntent, NeedStarts
+from enactor.stores.dynamodb.searches import Searches
 from enactor.stores.dynamodb.transaction import MAX_ITEMS, TOKEN, Part, Sender, parts_of
 from enactor.stores.dynamodb.wire import Item
 
@@ -33,7 +34,6 @@ _REMEMBERED: Final = 4_096
 _AT_ONCE_WITHOUT_PAUSE: Final = 3
 """Judging again is free the first times; afterwards somebody else is given room."""
 
-CountStarts = Callable[[NeedStarts], Awaitable[int]]
 Written = Callable[[Sequence[tuple[Key, Item]]], None]
 
 
@@ -55,7 +55,7 @@ class Writer:
         dynamo: the tables.
         shape: into how many parts hot items are spread.
         randomness: what tokens are made of.
-        count_starts: counts what has started in a budget's window.
+        found: looks for what is not found by its key.
         written: told of every ledger entry that was appended.
         on_failure: called when a commit's fate is unknown or it could not be done.
     """
@@ -65,14 +65,14 @@ class Writer:
         dynamo: Dynamo,
         shape: Shape,
         randomness: Randomness,
-        count_starts: CountStarts,
+        found: Searches,
         written: Written,
         on_failure: Callable[[], None] | None = None,
     ) -> None:
         self._dynamo = dynamo
         self._shape = shape
         self._randomness = randomness
-        self._count_starts = count_starts
+        self._found = found
         self._written = written
         self._on_failure = on_failure
         self._sender = Sender(dynamo)
@@ -156,6 +156,7 @@ class Writer:
                 in_the_way = await self._sender.send(parts, token)
                 if in_the_way is not None:
                     images.update(in_the_way)
+                    images.of_intents.clear()
                     self._forget(in_the_way)
                     if attempt >= _AT_ONCE_WITHOUT_PAUSE:
                         await self._dynamo.patience.pause(attempt - _AT_ONCE_WITHOUT_PAUSE)
@@ -177,7 +178,12 @@ class Writer:
             except NeedItems as need:
                 await self._read(images, need.keys)
             except NeedStarts as need:
-                images.counted[need.window] = await self._count_starts(need)
+                images.counted[need.window] = await self._found.count_starts(need)
+            except NeedOfIntent as need:
+                images.of_intents[need.action_intent_id] = await self._found.of_intent(need)
+            except NeedErased as need:
+                await self._found.erase_entries(need)
+                del images.of_intents[need.action_intent_id]
 
     def _judge_now(
         self, commits: list[_Commit], images: Images
@@ -197,8 +203,7 @@ class Writer:
             except InvalidInput as invalid:
                 answers.append(invalid)
                 continue
-            together = len(group.seen | group.writes.keys() | layer.seen | layer.writes.keys())
-            if together > MAX_ITEMS:
+            if len(group.keys() | layer.keys()) > MAX_ITEMS:
                 if any(answer is None for answer in answers):
                     return group, answers, number
                 answers.append(InvalidInput("A commit touches more records than fit into one transaction."))
