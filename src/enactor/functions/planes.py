@@ -42,14 +42,16 @@ async def open_plane(parts: Parts) -> GovernedPlane:
 
 
 async def _servers(parts: Parts, given: Settings) -> McpToolPlane:
-    from enactor.wiring.mcp_servers import plane_in, surroundings
+    from enactor.gateway.mcp_plane import McpToolPlane
+    from enactor.wiring.mcp import surroundings, target_of
 
     around = surroundings(given, parts.clock)
     if given.aws.artifacts:
         from enactor.gateway.aws_artifacts import S3Artifacts
 
         around = msgspec.structs.replace(around, artifacts=S3Artifacts(client("s3"), given.aws.artifacts))
-    plane = plane_in(around, given)
+    targets = [target_of(server, around) for server in given.mcp_servers]
+    plane = McpToolPlane(targets, parts.clock, listings=given.mcp.artifacts / "listings")
     await plane.start()
     silent = sorted(name for name, target in plane.targets.items() if target.failure)
     if silent:

@@ -1,31 +1,58 @@
-"""OAuth 2.0 in front of an MCP server: a client's token as each request's header (RFC 6749, section 4.4; RFC 6750)."""
+"""OAuth 2.0 towards an MCP server: each request carries a token of its tenant's client."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
+from enactor.domain.errors import ConfigurationError
+from enactor.gateway.mcp_target import HeaderSource
 from enactor.gateway.oauth import AccessToken, TokenSource
 
 
-class OAuthHeaders:
-    """The `Authorization` header from a client's tokens. One client speaks for every tenant.
+class OAuthHeaders(HeaderSource):
+    """Bearer tokens, from one client for all tenants or from one for each.
 
     Args:
-        source: the client's tokens.
+        name: the server's, for messages.
+        common: the client of tenants without one of their own, and for listing tools.
+        tenants: clients by tenant.
+        more: further headers.
     """
 
-    per_tenant = False
-
-    def __init__(self, source: TokenSource) -> None:
-        self._source = source
-        self._given: AccessToken | None = None
+    def __init__(
+        self, name: str, common: TokenSource | None, tenants: Mapping[str, TokenSource], more: HeaderSource
+    ) -> None:
+        self._more = more
+        self.per_tenant = bool(tenants)
+        self._name = name
+        self._common = common
+        self._tenants = dict(tenants)
+        self._given: dict[TokenSource, AccessToken] = {}
 
     async def headers(self, tenant_id: str) -> Mapping[str, str]:
-        """See `HeaderSource`. Raises `OAuthRefused`, `OAuthUnavailable`, `ConfigurationError`."""
-        self._given = await self._source.token()
-        return {"authorization": f"Bearer {self._given.value}"}
+        source = self._source(tenant_id)
+        if source is None and not tenant_id:
+            # Some servers tell anybody what tools they have; one that does not says 401, and has no tools then.
+            return await self._more.headers(tenant_id)
+        if source is None:
+            raise ConfigurationError(f"The tenant has no OAuth client for the MCP server '{self._name}'.")
+        token = self._given[source] = await source.token()
+        return {**await self._more.headers(tenant_id), "authorization": f"Bearer {token.value}"}
 
-    async def refused(self, tenant_id: str) -> None:
-        """The next request goes with another token."""
-        if self._given is not None:
-            self._source.refused(self._given)
+    async def refused(self, tenant_id: str) -> bool:
+        source = self._source(tenant_id)
+        token = self._given.get(source) if source is not None else None
+        return source.refused(token) if source is not None and token is not None else False
+
+    def accepted(self, tenant_id: str) -> None:
+        source = self._source(tenant_id)
+        if source is not None and (token := self._given.get(source)) is not None:
+            source.accepted(token)
+
+    async def close(self) -> None:
+        sources = [*self._tenants.values(), *([self._common] if self._common is not None else [])]
+        await asyncio.gather(*(source.close() for source in sources))
+
+    def _source(self, tenant_id: str) -> TokenSource | None:
+        return self._tenants.get(tenant_id, self._common)

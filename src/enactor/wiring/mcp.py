@@ -1,16 +1,26 @@
-"""The doors through which others come over MCP, and the gateway that calls go through, as the settings say."""
+"""MCP as the settings say: the servers whose tools can be called, and the doors through which others come."""
 
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
+import msgspec
+
 from enactor import __version__
+from enactor.domain.action_type import RiskClass, WriteMode, WriteSemantics
+from enactor.gateway.artifacts import FileArtifacts
 from enactor.gateway.behind import BehindGateway, GatewayLink
 from enactor.gateway.egress import EgressRules, GuardedTransport
 from enactor.gateway.execution_tokens import ExecutionTokens
-from enactor.gateway.secrets import read_reference
+from enactor.gateway.mcp_oauth import OAuthHeaders
+from enactor.gateway.mcp_plane import McpToolPlane
+from enactor.gateway.mcp_rules import LookUpRule, McpServer, ToolRule
+from enactor.gateway.mcp_target import McpTarget, StaticHeaders, Surroundings
+from enactor.gateway.oauth import TokenSource
+from enactor.gateway.pointing import RefRule
+from enactor.gateway.secrets import EnvFileSecrets, read_reference
 from enactor.http.auth import Authenticator
 from enactor.http.context import HttpDeps
 from enactor.http.dev_issuer import DevIssuer
@@ -19,10 +29,69 @@ from enactor.mcp.door import AGENTS, Door, DoorSettings, admitting
 from enactor.mcp.tool_server import GATEWAY, ToolServer
 from enactor.ports.clock import Clock, Randomness
 from enactor.ports.store import Store
-from enactor.settings import LOOPBACK, Settings
+from enactor.settings import LOOPBACK, McpServerSettings, OAuthSettings, Settings, ToolSettings
 from enactor.wiring.assembly import Assembly, Detour
 
 _KEY_BYTES: Final = 32
+
+
+def server_of(settings: McpServerSettings) -> McpServer:
+    """A server as the gateway takes it."""
+    plain = settings.model_dump(include=_SHARED)
+    clients = {"oauth": settings.oauth, **{f"tenant {name}": client for name, client in settings.tenant_oauth.items()}}
+    return McpServer(
+        credentials={name: client.model_dump(mode="json") for name, client in clients.items() if client is not None},
+        **plain,
+        rules={name: _rule(tool) for name, tool in settings.tools.items()},
+        default=_rule(settings.default),
+    )
+
+
+def surroundings(settings: Settings, clock: Clock, *, show_errors: bool = False) -> Surroundings:
+    """What targets work with."""
+
+    def transport(server: McpServer) -> GuardedTransport:
+        host = urlsplit(server.url or "").hostname or ""
+        hosts = server.hosts if server.hosts is not None else [host]
+        # A server beside us is reached over loopback only where the settings say so: by its URL.
+        rules = EgressRules(hosts=hosts, networks=server.networks, development=host in LOOPBACK)
+        return GuardedTransport(rules, clock)
+
+    return Surroundings(
+        clock=clock,
+        secrets=EnvFileSecrets(settings.secrets),
+        artifacts=FileArtifacts(settings.mcp.artifacts),
+        transport=transport,
+        read_reference=lambda reference: read_reference(reference, os.environ, "mcp_servers"),
+        version=__version__,
+        show_errors=show_errors,
+    )
+
+
+def target_of(settings: McpServerSettings, around: Surroundings) -> McpTarget:
+    """A server as calls are made to it, with what authenticates them."""
+    server = server_of(settings)
+    if settings.oauth is None and not settings.tenant_oauth:
+        return McpTarget(server, around)
+
+    def source(client: OAuthSettings, whose: str) -> TokenSource:
+        host = urlsplit(client.token_url).hostname or ""
+        rules = EgressRules(hosts=[host], networks=settings.networks, development=host in LOOPBACK)
+        what = f"The MCP server '{settings.name}'{whose}"
+        transport = GuardedTransport(rules, around.clock)
+        return TokenSource(client, lambda reference, _: around.read_reference(reference), transport, around.clock, what)
+
+    common = source(settings.oauth, "") if settings.oauth is not None else None
+    tenants = {name: source(client, f" for tenant {name}") for name, client in settings.tenant_oauth.items()}
+    more = StaticHeaders(server.headers, around.read_reference)
+    return McpTarget(server, around, OAuthHeaders(settings.name, common, tenants, more))
+
+
+def plane_of(settings: Settings, clock: Clock) -> McpToolPlane:
+    """The tools of the servers in the settings. Raises `ConfigurationError`."""
+    around = surroundings(settings, clock)
+    targets = [target_of(server, around) for server in settings.mcp_servers]
+    return McpToolPlane(targets, clock, listings=settings.mcp.artifacts / "listings")
 
 
 def tokens_of(settings: Settings, store: Store, clock: Clock, randomness: Randomness) -> ExecutionTokens:
@@ -81,3 +150,26 @@ def _authenticator(settings: Settings, assembly: Assembly, deps: HttpDeps) -> Au
     ]
     dev_issuer = DevIssuer.load(settings.dev_key_file) if settings.dev else None
     return Authenticator(issuers, assembly.clock, dev_issuer=dev_issuer)
+
+
+_SHARED: Final = {
+    *("name", "url", "command", "directory", "headers", "environment", "target", "only", "hosts", "networks"),
+    *("connect_seconds", "refresh_seconds", "artifact_bytes", "largest_bytes", "keep_answers"),
+}
+_SEMANTICS: Final = {"key_retention_seconds", "absence_final_after_seconds"}
+_DIFFERENT: Final = {*_SEMANTICS, "write", "risk", "refs", "lookup"}
+
+
+def _rule(settings: ToolSettings) -> ToolRule:
+    semantics = WriteSemantics(mode=WriteMode(settings.write), **settings.model_dump(include=_SEMANTICS))
+    same: dict[str, Any] = settings.model_dump(exclude=_DIFFERENT)
+    lookup = None
+    if settings.lookup is not None:
+        lookup = msgspec.convert(settings.lookup.model_dump(), LookUpRule)
+    return ToolRule(
+        semantics=semantics,
+        risk=RiskClass(settings.risk),
+        refs=tuple(RefRule(**ref.model_dump()) for ref in settings.refs),
+        lookup=lookup,
+        **same,
+    )

@@ -205,7 +205,7 @@ class _Process:
             return None
         if not _MCP_IS_THERE:
             raise ConfigurationError("mcp_servers needs the extra mcp: pip install 'enactor[mcp]'.")
-        from enactor.wiring.mcp_servers import plane_of
+        from enactor.wiring.mcp import plane_of
 
         return plane_of(self._settings, self._clock)
 
