@@ -1,4 +1,4 @@
-"""The handlers by themselves: what they import, what API Gateway gives and gets, and what leaves a function that fails."""
+"""The handlers by themselves: what they import, what API Gateway gives and gets, and what leaves a failed function."""
 
 import asyncio
 import base64
