@@ -99,7 +99,7 @@ class Cloud:
             env={**self.environment, **more},
             capture_output=True,
             text=True,
-            timeout=110,
+            timeout=500,
             check=False,
         )
 

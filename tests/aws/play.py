@@ -91,6 +91,7 @@ class Play:
         self.store = store
         self.pump = Pump(cloud)
         self.intents: dict[str, ActionIntent] = {}
+        self.answers: dict[str, Any] = {}
 
     def service(self, clock: Clock) -> Service:
         """The use cases at a time of their own."""
@@ -251,6 +252,8 @@ class Play:
         await asyncio.to_thread(self.until_over)
         for function in ("sweeper", "publisher"):
             await asyncio.to_thread(self.cloud.invoke, function, {})
+        for path in ("/readyz", "/v1/intents", "/openapi.json"):
+            self.answers[path] = await asyncio.to_thread(self.cloud.invoke, "api", get(path))
 
     async def seen(self) -> dict[str, Any]:
         """Everything that the tests look at."""
@@ -292,6 +295,7 @@ class Play:
         found["logs"] = {name: function.log.read_text() for name, function in shim.functions.items()}
         found["returned"] = [returned for _, returned in self.pump.batches if returned]
         found["dead"] = self.dead_letters()
+        found["api"] = self.answers
         found["taken_back"] = self.target.taken_back
         return found
 
@@ -309,6 +313,20 @@ class Play:
         ):
             found |= {message["MessageId"]: message["Body"] for message in messages}
         return list(found.values())
+
+
+def get(path: str) -> dict[str, Any]:
+    """An event of API Gateway for a GET without a token."""
+    http = {"method": "GET", "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "test"}
+    context = {"http": http, "stage": "$default", "domainName": "api.example", "requestId": "id", "accountId": "1"}
+    return {
+        "version": "2.0",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {"accept": "application/json"},
+        "requestContext": context,
+        "isBase64Encoded": False,
+    }
 
 
 def _about(tenant: str, event: str) -> Any:

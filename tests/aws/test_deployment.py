@@ -187,6 +187,19 @@ def test_what_cannot_be_started_ends_in_the_dead_letters(seen: dict[str, Any]) -
     assert seen["returned"]
 
 
+# -- the API -----------------------------------------------------------------------------------------------------
+
+
+def test_the_http_interface_answers_behind_the_gateway(seen: dict[str, Any]) -> None:
+    """Ready over the real store; who has no token is refused by the function too, with a problem document."""
+    ready, refused, document = (seen["api"][path] for path in ("/readyz", "/v1/intents", "/openapi.json"))
+    assert (ready["statusCode"], json.loads(ready["body"])["checks"]["store"]) == (200, "ok")
+    assert refused["statusCode"] == 401
+    assert json.loads(refused["body"])["error_code"] == "UNAUTHENTICATED"
+    assert refused["headers"]["content-type"] == "application/problem+json"
+    assert "/v1/intents" in json.loads(document["body"])["paths"]
+
+
 # -- what functions do -------------------------------------------------------------------------------------------
 
 

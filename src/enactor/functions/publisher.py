@@ -16,9 +16,10 @@ from enactor.functions.composition import Parts, parts
 from enactor.functions.runtime import count, handler, milliseconds_left
 
 CURSOR: Final = "eventbridge"
-_ENOUGH_MS: Final = 10_000
+_ENOUGH_MS: Final = 20_000
 """Nothing new is begun with less time than this left."""
-_PAGE: Final = 200
+_PAGE: Final = 50
+"""Five puts; how far they came is kept after each page."""
 
 
 async def publish_from(made: Parts, bus: Bus, context: Any) -> int:
