@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from enactor.settings.issuers import require_web_address
 from enactor.settings.model import SettingsModel
+from enactor.settings.oauth import OAuthSettings
 from enactor.settings.values import SecretReference
 
 Pointer = Annotated[str, Field(pattern=r"^(/.*)?$", max_length=500)]
@@ -73,6 +74,10 @@ class McpServerSettings(SettingsModel):
     headers: dict[Header, SecretReference] = Field(
         default={}, description="HTTP headers, each with the reference of its whole value."
     )
+    oauth: OAuthSettings | None = Field(
+        default=None, description="The OAuth client for tenants without one of their own, and for listing its tools."
+    )
+    tenant_oauth: dict[str, OAuthSettings] = Field(default={}, description="OAuth clients, by tenant.")
     environment: dict[str, SecretReference] = Field(default={}, description="The process's variables, by reference.")
     target: str | None = Field(default=None, description="Only tools listed as `{target}___{tool}`.")
     only: tuple[str, ...] | None = Field(default=None, description="Only these tools.")
@@ -95,6 +100,10 @@ class McpServerSettings(SettingsModel):
     def _one_way(self) -> McpServerSettings:
         if (self.url is None) == (not self.command):
             raise ValueError("needs a url or a command, and not both")
+        if self.url is None and (self.oauth is not None or self.tenant_oauth):
+            raise ValueError("has a command: oauth does nothing")
+        if (self.oauth is not None or self.tenant_oauth) and "authorization" in map(str.lower, self.headers):
+            raise ValueError("has oauth, and an Authorization header too")
         return self
 
 
@@ -107,4 +116,24 @@ class McpSettings(SettingsModel):
         default=None,
         description="The secret that execution tokens are signed with; several processes share one. Made when absent.",
     )
+    behind_gateway: tuple[str, ...] = Field(
+        default=(), description="Connectors that are called through `gateway_url`, with an execution token each time."
+    )
+    gateway_url: str | None = Field(
+        default=None, description="A `/gateway/mcp`: this server's own, or that of another one over the same store."
+    )
+    gateway_networks: tuple[str, ...] = Field(
+        default=(), description="Private networks that gateway_url may be in, for example 10.0.0.0/8."
+    )
     artifacts: Path = Field(default=Path("enactor-artifacts"), description="Where long answers and listings are kept.")
+
+    @field_validator("gateway_url")
+    @classmethod
+    def _gateway_address(cls, value: str | None) -> str | None:
+        return None if value is None else require_web_address(value)
+
+    @model_validator(mode="after")
+    def _complete(self) -> McpSettings:
+        if self.behind_gateway and (self.gateway_url is None or self.gateway_key is None):
+            raise ValueError("behind_gateway needs gateway_url and gateway_key")
+        return self

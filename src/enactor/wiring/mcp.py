@@ -11,11 +11,15 @@ import msgspec
 from enactor import __version__
 from enactor.domain.action_type import RiskClass, WriteMode, WriteSemantics
 from enactor.gateway.artifacts import FileArtifacts
+from enactor.gateway.behind import BehindGateway, GatewayLink
 from enactor.gateway.egress import EgressRules, GuardedTransport
 from enactor.gateway.execution_tokens import ExecutionTokens
+from enactor.gateway.mcp_oauth import OAuthHeaders
 from enactor.gateway.mcp_plane import McpToolPlane
-from enactor.gateway.mcp_rules import LookUpRule, McpServer, RefRule, ToolRule
-from enactor.gateway.mcp_target import McpTarget, Surroundings
+from enactor.gateway.mcp_rules import LookUpRule, McpServer, ToolRule
+from enactor.gateway.mcp_target import McpTarget, StaticHeaders, Surroundings
+from enactor.gateway.oauth import TokenSource
+from enactor.gateway.pointing import RefRule
 from enactor.gateway.secrets import EnvFileSecrets, read_reference
 from enactor.http.auth import Authenticator
 from enactor.http.context import HttpDeps
@@ -23,9 +27,10 @@ from enactor.http.dev_issuer import DevIssuer
 from enactor.mcp.agents import AgentServer
 from enactor.mcp.door import AGENTS, Door, DoorSettings, admitting
 from enactor.mcp.tool_server import GATEWAY, ToolServer
-from enactor.ports.clock import Clock
-from enactor.settings import LOOPBACK, McpServerSettings, Settings, ToolSettings
-from enactor.wiring.assembly import Assembly
+from enactor.ports.clock import Clock, Randomness
+from enactor.ports.store import Store
+from enactor.settings import LOOPBACK, McpServerSettings, OAuthSettings, Settings, ToolSettings
+from enactor.wiring.assembly import Assembly, Detour
 
 _KEY_BYTES: Final = 32
 
@@ -33,8 +38,12 @@ _KEY_BYTES: Final = 32
 def server_of(settings: McpServerSettings) -> McpServer:
     """A server as the gateway takes it."""
     plain = settings.model_dump(include=_SHARED)
+    clients = {"oauth": settings.oauth, **{f"tenant {name}": client for name, client in settings.tenant_oauth.items()}}
     return McpServer(
-        **plain, rules={name: _rule(tool) for name, tool in settings.tools.items()}, default=_rule(settings.default)
+        credentials={name: client.model_dump(mode="json") for name, client in clients.items() if client is not None},
+        **plain,
+        rules={name: _rule(tool) for name, tool in settings.tools.items()},
+        default=_rule(settings.default),
     )
 
 
@@ -59,11 +68,53 @@ def surroundings(settings: Settings, clock: Clock, *, show_errors: bool = False)
     )
 
 
+def target_of(settings: McpServerSettings, around: Surroundings) -> McpTarget:
+    """A server as calls are made to it, with what authenticates them."""
+    server = server_of(settings)
+    if settings.oauth is None and not settings.tenant_oauth:
+        return McpTarget(server, around)
+
+    def source(client: OAuthSettings, whose: str) -> TokenSource:
+        host = urlsplit(client.token_url).hostname or ""
+        rules = EgressRules(hosts=[host], networks=settings.networks, development=host in LOOPBACK)
+        what = f"The MCP server '{settings.name}'{whose}"
+        transport = GuardedTransport(rules, around.clock)
+        return TokenSource(client, lambda reference, _: around.read_reference(reference), transport, around.clock, what)
+
+    common = source(settings.oauth, "") if settings.oauth is not None else None
+    tenants = {name: source(client, f" for tenant {name}") for name, client in settings.tenant_oauth.items()}
+    more = StaticHeaders(server.headers, around.read_reference)
+    return McpTarget(server, around, OAuthHeaders(settings.name, common, tenants, more))
+
+
 def plane_of(settings: Settings, clock: Clock) -> McpToolPlane:
     """The tools of the servers in the settings. Raises `ConfigurationError`."""
     around = surroundings(settings, clock)
-    targets = [McpTarget(server_of(server), around) for server in settings.mcp_servers]
+    targets = [target_of(server, around) for server in settings.mcp_servers]
     return McpToolPlane(targets, clock, listings=settings.mcp.artifacts / "listings")
+
+
+def tokens_of(settings: Settings, store: Store, clock: Clock, randomness: Randomness) -> ExecutionTokens:
+    """Mints and takes execution tokens. Raises `ConfigurationError`."""
+    named = settings.mcp.gateway_key
+    key = read_reference(named, os.environ, "mcp.gateway_key").encode() if named else None
+    return ExecutionTokens(key or randomness.bytes(_KEY_BYTES), store, clock, randomness)
+
+
+def detour_of(settings: Settings, store: Store, clock: Clock, randomness: Randomness) -> Detour | None:
+    """The way through a gateway that some connectors take, if any does. Raises `ConfigurationError`."""
+    url = settings.mcp.gateway_url
+    if not settings.mcp.behind_gateway or url is None:
+        return None
+    tokens = tokens_of(settings, store, clock, randomness)
+    host = urlsplit(url).hostname or ""
+    rules = EgressRules(hosts=[host], networks=settings.mcp.gateway_networks, development=host in LOOPBACK)
+    rules.check_url(url)
+    link = GatewayLink(url, tokens, clock, lambda: GuardedTransport(rules, clock), __version__)
+    return Detour(
+        connectors=frozenset(settings.mcp.behind_gateway),
+        through=lambda plane: BehindGateway(plane, settings.mcp.behind_gateway, link),
+    )
 
 
 def doors_of(settings: Settings, assembly: Assembly, deps: HttpDeps) -> list[Door]:
@@ -80,12 +131,9 @@ def doors_of(settings: Settings, assembly: Assembly, deps: HttpDeps) -> list[Doo
         admit = admitting(_authenticator(settings, assembly, deps), development=settings.dev)
         doors.append(Door(agents.server, AGENTS, admit, reached))
     if settings.mcp.gateway:
-        named = settings.mcp.gateway_key
-        key = read_reference(named, os.environ, "mcp.gateway_key").encode() if named else None
-        tokens = ExecutionTokens(
-            key or assembly.randomness.bytes(_KEY_BYTES), assembly.store, assembly.clock, assembly.randomness
-        )
-        tools = ToolServer(assembly.tools, tokens, assembly.clock, __version__)
+        tokens = tokens_of(settings, assembly.store, assembly.clock, assembly.randomness)
+        # Without guards: they are with the process that has the permit, and can put the run off.
+        tools = ToolServer(assembly.direct, tokens, assembly.clock, __version__)
         doors.append(Door(tools.server, GATEWAY, tools.admit, reached, metadata=False))
     return doors
 
