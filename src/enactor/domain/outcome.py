@@ -35,7 +35,10 @@ class CompensationStatus(StrEnum):
 
 
 class ActionOutcome(Struct, frozen=True, kw_only=True):
-    """One revision of the outcome of one run. `error_message` is safe to show."""
+    """One revision of the outcome of one run. `error_message` is safe to show.
+
+    `compensated_by`: the undo that takes the effect back, or has; None when there is none.
+    """
 
     action_intent_id: str
     run_number: int
@@ -60,6 +63,7 @@ class ActionOutcome(Struct, frozen=True, kw_only=True):
     raw_response_artifact_ref: str | None = None
     compensation_status: CompensationStatus = CompensationStatus.NONE
     compensation_error: str | None = None
+    compensated_by: str | None = None
 
 
 def tool_run_ref(trace_id: str, attempt_count: int, tool_name: str) -> str:
