@@ -161,3 +161,13 @@ async def test_a_plain_function_is_a_tool() -> None:
     assert (reply.result, reply.refs, said) == (CallResult.DONE, (), ["anaana"])
     late = await plane.call(request, iter([True, False]).__next__)
     assert (late.result, said) == (CallResult.NOT_SENT, ["anaana"])
+
+
+def test_what_a_tool_cannot_be_told() -> None:
+    """A misspelled option is an error where it is written, not a default that nobody wanted."""
+    with pytest.raises(TypeError, match="retries"):
+
+        @tool(retries=3)  # type: ignore[call-overload]
+        def greet(name: str) -> str:
+            """Greets."""
+            return name

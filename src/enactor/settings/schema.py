@@ -104,6 +104,12 @@ class Settings(SettingsModel):
         description="The longest pause of a process between the check of a permit and the send, in seconds. "
         "A look-up after a takeover waits for it.",
     )
+    doubt_look_up_seconds: float = Field(
+        default=60,
+        ge=1,
+        le=86_400,
+        description="How long after a run fell in doubt its target is searched again, in seconds; doubles each time.",
+    )
     shadow: bool = Field(default=False, description="Evaluate and record every proposal, execute none.")
     restored: bool = Field(
         default=False, description="The store comes from a backup: what may have run since is put in doubt."

@@ -182,7 +182,10 @@ class _Process:
                 expires_in_seconds=settings.limits.expires_in_seconds,
                 shadow=settings.shadow,
             ),
-            pipeline=PipelineSettings(max_pause_ms=round(settings.max_pause_seconds * 1000)),
+            pipeline=PipelineSettings(
+                max_pause_ms=round(settings.max_pause_seconds * 1000),
+                doubt_look_up_ms=round(settings.doubt_look_up_seconds * 1000),
+            ),
             transforms=find_transforms(),
             concurrency=settings.concurrency,
             listener=self._metrics.ended,
