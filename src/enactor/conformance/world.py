@@ -24,7 +24,7 @@ from enactor.ports.clock import Ids
 from enactor.ports.engine import Engine, EngineInfo, RunRequest
 from enactor.ports.policy import PolicyEngine
 from enactor.ports.store import ExecutionRecords, Store
-from enactor.ports.tools import CallRequest, LookUpResult, Reply, ToolDefinition, ToolPlane
+from enactor.ports.tools import CallRequest, LookUpResult, Reading, Reply, ToolDefinition, ToolPlane
 from enactor.service import Core, Limits, Proposal, Service
 
 TENANT = "acme"
@@ -94,6 +94,17 @@ class Doors:
         if self.closed:
             return Reply(result=CallResult.NOT_SENT, retryable=True, deferred_reason=self.closed)
         return await self._plane.call(request, check)
+
+    def connector_version(self, tool_name: str, tenant_id: str, account_id: str) -> str:
+        """The configuration in force now."""
+        known = self.redefined.get(tool_name)
+        return known.connector_version if known else self._plane.connector_version(tool_name, tenant_id, account_id)
+
+    async def preview(self, request: CallRequest) -> Reading:
+        """Reads the target, unless the door is closed."""
+        if self.closed:
+            return Reading(retryable=True, deferred_reason=self.closed)
+        return await self._plane.preview(request)
 
     async def look_up(self, request: CallRequest) -> LookUpResult:
         """Looks up; look-ups stay allowed."""

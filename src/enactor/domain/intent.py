@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from enactor.domain.action_type import Compensation, RiskClass, WriteSemantics
 from enactor.domain.canonical import digest
-from enactor.domain.outcome import ObjectRef
+from enactor.domain.objects import ObjectRef
 from enactor.domain.principal import PrincipalRef
 
 

@@ -13,6 +13,7 @@ from enactor.domain.intent import ActionIntent
 from enactor.domain.ledger import LedgerEvent
 from enactor.domain.outcome import ActionOutcome, CompensationStatus, ObjectRef, tool_run_ref
 from enactor.domain.permit import CallResult, Purpose, WritePermit, in_doubt, may_end_clean, of_purpose
+from enactor.pipeline import undoing
 from enactor.pipeline.model import Context, End, Reads, Run
 from enactor.ports.commands import Command, RecordOutcome, SettlePermit, UpdateAttempt
 
@@ -119,6 +120,7 @@ def finish(run: Run, reads: Reads, ctx: Context, ending: Ending, commands: tuple
             UpdateAttempt(attempt=attempt, expected_fence=lock.fence, expected_status=lock.status),
             RecordOutcome(outcome=outcome),
             *entries,
+            *undoing.ended(run, reads, ctx, ending.status, ending.message),
         ),
     )
 

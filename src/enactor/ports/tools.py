@@ -57,6 +57,7 @@ class CallRequest(Struct, frozen=True, kw_only=True):
         timeout_seconds: how long to wait for the reply once it is sent.
         original: for a compensation or an undo, the refs of the effect to undo.
         original_key: for a compensation or an undo, the key of the effect to undo.
+        original_arguments: for a compensation, the canonical JSON that the effect to undo was made with.
         before: for a compensation or an undo, the values there were before, as the original's preview showed them.
             They are not among the argument bytes, which whoever proposed may read.
         expected_version: the version tag of the approved preview, for the tool to hold against the target's; None
@@ -80,6 +81,7 @@ class CallRequest(Struct, frozen=True, kw_only=True):
     timeout_seconds: float
     original: tuple[ObjectRef, ...] = ()
     original_key: str = ""
+    original_arguments: str = ""
     before: dict[str, Any] = {}
     expected_version: str | None = None
     definition_hash: str = ""
