@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from enactor.conformance.clocks import ManualClock, SeededRandomness
+from enactor.conformance.shelf import Shelf
 from enactor.conformance.target import Order, Target
 from enactor.conformance.watched import Watched
 from enactor.domain.attempt import ExecutionAttempt, RunStatus
@@ -136,7 +137,8 @@ class World:
         self.randomness = SeededRandomness(seed)
         self.store = store
         self.target = Target(clock)
-        self.plane = InProcessToolPlane([self.target], EnvFileSecrets({}))
+        self.shelf = Shelf()
+        self.plane = InProcessToolPlane([self.target, self.shelf], EnvFileSecrets({}))
         self.doors = Doors(self.plane)
         self.settings = settings or Settings()
         self.ids = Ids(clock, self.randomness)
@@ -173,6 +175,22 @@ class World:
         fields = {"account_id": ACCOUNT, "parameters": Order(item=f"item-{self.ids.new()}").model_dump(), **more}
         proposal = Proposal(action_type=f"TARGET_{kind.upper()}", **fields)
         return (await self.service.proposals.propose(by, proposal)).intent
+
+    async def proposed_on_shelf(self, kind: str, by: Principal = AGENT, **parameters: str) -> ActionIntent:
+        """An intent that waits for approval. `kind` is a tool of the shelf."""
+        proposal = Proposal(action_type=f"SHELF_{kind.upper()}", account_id=ACCOUNT, parameters=parameters)
+        return (await self.service.proposals.propose(by, proposal)).intent
+
+    async def decided(self, intent: ActionIntent) -> ActionIntent:
+        """An intent approved by as many people as it needs, none of whom proposed it."""
+        people = [person(name, tenant_id=intent.tenant_id) for name in ("ana", "bea", "cora")]
+        for approver in people:
+            if approver.ref in intent.contributors:
+                continue
+            decided = await self.service.decisions.approve(approver, intent.action_intent_id, intent.approval_digest)
+            if not decided.approvals_missing:
+                return decided.intent
+        raise AssertionError("three people are enough for anything")
 
     async def approved(self, kind: str = "keyed", by: Principal = AGENT, **more: Any) -> ActionIntent:
         """An approved intent that nobody has begun to execute."""
