@@ -121,10 +121,13 @@ _GUARDS = {
 
 def _show_preview(preview: dict[str, Any]) -> None:
     """What would change, value by value, and how far that is held against the target when it is done."""
-    before, after = preview.get("before") or {}, preview.get("after") or {}
-    for name in sorted({*before, *after}):
-        print_block(f"{one_line(name)}, now", quoted_json(before.get(name)))
-        print_block(f"{one_line(name)}, then", quoted_json(after.get(name)))
+    before, after = preview.get("before"), preview.get("after")
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in sorted({*before, *after}):
+            print_block(f"preview: {one_line(name)}, now", quoted_json(before.get(name)))
+            print_block(f"preview: {one_line(name)}, then", quoted_json(after.get(name)))
+    else:
+        print_block("preview, read from the target", quoted_json(preview))
     guard = str(preview.get("guard", ""))
     print_fields(
         (

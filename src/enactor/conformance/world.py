@@ -17,6 +17,7 @@ from enactor.domain.outcome import ActionOutcome
 from enactor.domain.permit import CallResult, WritePermit
 from enactor.domain.policy import PolicyAnswer, PolicyQuestion, PolicySet
 from enactor.domain.principal import Principal, Role, agent, person
+from enactor.gateway.guards import GuardedPlane, Guards
 from enactor.gateway.in_process import InProcessToolPlane
 from enactor.gateway.secrets import EnvFileSecrets
 from enactor.pipeline.driver import Driven, Driver, Progress
@@ -81,7 +82,7 @@ class Permissive:
 class Doors:
     """A tool plane with doors: a closed one puts calls off. `redefined` changes what a tool is declared as."""
 
-    def __init__(self, plane: InProcessToolPlane) -> None:
+    def __init__(self, plane: ToolPlane) -> None:
         self._plane = plane
         self.closed = ""
         self.redefined: dict[str, ToolDefinition | None] = {}
@@ -121,7 +122,7 @@ class World:
     Args:
         store: an open, empty store; `open_world` registers the target's tools in it.
         clock: the clock that the store was opened with.
-        engine: who drives runs; the test itself, unless given.
+        guards: what is held against calls to the target; nothing, unless given.
     """
 
     def __init__(
@@ -132,6 +133,7 @@ class World:
         settings: Settings | None = None,
         limits: Limits | None = None,
         seed: int = 0,
+        guards: Guards | None = None,
     ) -> None:
         self.clock = clock
         self.randomness = SeededRandomness(seed)
@@ -139,7 +141,7 @@ class World:
         self.target = Target(clock)
         self.shelf = Shelf()
         self.plane = InProcessToolPlane([self.target, self.shelf], EnvFileSecrets({}))
-        self.doors = Doors(self.plane)
+        self.doors = Doors(self.plane if guards is None else GuardedPlane(self.plane, guards, clock))
         self.settings = settings or Settings()
         self.ids = Ids(clock, self.randomness)
         self.ctx = Context(clock, self.ids, self.randomness, self.settings)
@@ -224,7 +226,7 @@ class World:
         """Drives a run to its end, or until it is in doubt, moving the clock on over every wait."""
         driver = driver or self.driver()
         driven = await driver.drive(self.request(intent, run_number, handed=handed), earlier)
-        while driven.progress is Progress.WAITING and driven.status is not RunStatus.IN_DOUBT:
+        while driven.progress is Progress.WAITING and driven.status in (None, RunStatus.RUNNING):
             self.clock.advance(max(0, driven.until - self.clock.now_ms()) / 1000)
             held = Earlier.SELF if driven.fence else Earlier.UNKNOWN
             driven = await driver.drive(self.request(intent, run_number), held, driven.fence)

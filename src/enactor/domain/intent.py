@@ -115,6 +115,7 @@ class ActionIntent(Struct, frozen=True, kw_only=True):
         shadow: evaluated and recorded only; it is never executed.
         undoes: the run that this intent takes back; None unless it is an undo.
         expires_at_epoch: seconds since the epoch.
+        erased_at: when its personal data was erased, RFC 3339; empty while it is there. See `enactor.domain.erasure`.
     """
 
     action_intent_id: str
@@ -157,6 +158,7 @@ class ActionIntent(Struct, frozen=True, kw_only=True):
     shadow: bool = False
     labels: dict[str, str] = field(default_factory=dict)
     undoes: Undoes | None = None
+    erased_at: str = ""
 
 
 def is_expired(intent: ActionIntent, now_ms: int) -> bool:

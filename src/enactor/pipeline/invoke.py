@@ -24,6 +24,7 @@ from enactor.domain.permit import (
     next_call,
     of_purpose,
 )
+from enactor.domain.time import rfc3339
 from enactor.pipeline import partial, undoing
 from enactor.pipeline.calls import Plan, new_permit, plan_of, request_for
 from enactor.pipeline.model import Call, Context, LookUp, Reads, Run, Turn, Wait, with_attempt, with_permit
@@ -217,11 +218,11 @@ def _no_more_calls(run: Run, reads: Reads, ctx: Context, reason: str, commands: 
 
 def _doubt(plan: Plan, run: Run, reads: Reads, ctx: Context, reason: str, commands: tuple[Command, ...]) -> Turn:
     lock = run.lock
-    if lock.status is RunStatus.IN_DOUBT:
+    if lock.status is not RunStatus.RUNNING:
         doubted_for = ctx.now_ms() - min(permit.taken_at for permit in run.permits)
         pause = max(ctx.settings.doubt_look_up_ms, doubted_for)
         run = with_attempt(run, deadline_at=ctx.now_ms() + pause, updated_at=ctx.now())
-        update = UpdateAttempt(attempt=run.lock, expected_fence=lock.fence, expected_status=RunStatus.IN_DOUBT)
+        update = UpdateAttempt(attempt=run.lock, expected_fence=lock.fence, expected_status=lock.status)
         return Wait(run=run, commands=(*commands, update), until=run.lock.deadline_at, reason=reason)
     if plan.purpose is not Phase.EFFECT:
         return partial.doubtful(run, reads, ctx, reason, commands)
@@ -272,6 +273,8 @@ def looked_up(turn: LookUp, reads: Reads, ctx: Context, asked_at: int, answer: L
     """
     run = turn.run
     plan = plan_of(run, reads)
+    if answer.deferred_reason:
+        return _look_up_put_off(plan, run, reads, ctx, answer)
     entry = ctx.entry(
         run,
         reads.intent,
@@ -297,3 +300,18 @@ def looked_up(turn: LookUp, reads: Reads, ctx: Context, asked_at: int, answer: L
     run = with_permit(run, found)
     settle = SettlePermit(permit=found, expected=last.result, expected_fence=run.lock.fence)
     return invoke_tool(run, reads, ctx, (entry, settle))
+
+
+def _look_up_put_off(plan: Plan, run: Run, reads: Reads, ctx: Context, answer: LookUpResult) -> Turn:
+    """A closed door answers nothing. The run waits for it, but not for ever before people hear of the doubt."""
+    until = ctx.now_ms() + max(1_000, int((answer.retry_after_seconds or 0.0) * 1000))
+    entry = ctx.entry(
+        run,
+        reads.intent,
+        LedgerEvent.EXECUTION_DEFERRED,
+        {"reason": answer.deferred_reason, "until": rfc3339(until), "purpose": plan.purpose.value, "look_up": True},
+    )
+    asked = max(permit.reply_not_after for permit in of_purpose(run.permits, plan.purpose))
+    if run.lock.status is RunStatus.RUNNING and until <= asked + ctx.settings.look_up_patience_ms:
+        return wait(run, ctx, until, answer.deferred_reason, (entry,))
+    return invoke_tool(msgspec.structs.replace(run, cannot_tell=True), reads, ctx, (entry,))

@@ -41,8 +41,14 @@ def target_read(turn: ReadTarget, reads: Reads, ctx: Context, answer: Reading | 
 
 def _back(run: Run, reads: Reads, ctx: Context, answer: LookUpResult) -> Turn:
     if answer.found is None:
-        said = answer.message or "the look-up cannot tell"
-        return _unread(run, reads, ctx, Reading(retryable=True, error_class=ErrorClass.DOWNSTREAM, message=said))
+        unread = Reading(
+            retryable=True,
+            error_class=ErrorClass.DOWNSTREAM,
+            message=answer.message or "The look-up cannot tell.",
+            retry_after_seconds=answer.retry_after_seconds,
+            deferred_reason=answer.deferred_reason,
+        )
+        return _unread(run, reads, ctx, unread)
     undoes = reads.intent.undoes
     same = answer.found and undoes is not None and not changed_since(undoes.refs, answer.refs)
     entry = _entry(run, reads, ctx, {"purpose": "UNDO", "found": answer.found, "unchanged": same})

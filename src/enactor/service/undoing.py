@@ -16,6 +16,7 @@ from enactor.domain.errors import (
     EffectKeyTaken,
     IllegalTransition,
     InvalidInput,
+    TargetUnreadable,
     TooManyPending,
     UndoConflict,
     UndoImpossible,
@@ -176,6 +177,11 @@ class Undoing:
         if unchanged:
             recorded = all(ref.version is not None for ref in effect.refs) and bool(effect.refs)
             return (effect.refs if recorded else answer.refs or effect.refs), data
+        if answer.deferred_reason:
+            raise TargetUnreadable(
+                f"The target is not read now: {answer.deferred_reason}. Nothing was changed; try again.",
+                retry_after_seconds=answer.retry_after_seconds,
+            )
         entry = core.intent_entry(intent, LedgerEvent.TARGET_READ, str(by.ref), data, effect.attempt.run_number)
         await core.store.commit([entry])
         if answer.found is None:
@@ -275,6 +281,8 @@ class Undoing:
 
 def _effect_of(intent: ActionIntent, records: ExecutionRecords | None) -> _Effect:
     """What a run did, if it is known and stands. Raises `UndoImpossible`, `IllegalTransition`."""
+    if intent.erased_at:
+        raise UndoImpossible("Its data was erased, so nobody knows any more what would have to be taken back.")
     if intent.undoes is not None:
         raise UndoImpossible(
             f"This is the undo of {intent.undoes.action_intent_id} itself. Propose that action again instead.",

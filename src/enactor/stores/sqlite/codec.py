@@ -13,6 +13,7 @@ from enactor.domain.budget import Budget
 from enactor.domain.errors import InvalidInput
 from enactor.domain.intent import ActionIntent
 from enactor.domain.kill_switch import KillSwitch
+from enactor.domain.log import LogCheckpoint, LogKey
 from enactor.domain.outcome import ActionOutcome
 from enactor.domain.permit import WritePermit
 from enactor.domain.policy import PolicySet
@@ -28,6 +29,8 @@ budget: Final = msgspec.json.Decoder(Budget).decode
 intent: Final = msgspec.json.Decoder(ActionIntent).decode
 internal_object: Final = msgspec.json.Decoder(InternalObject).decode
 kill_switch: Final = msgspec.json.Decoder(KillSwitch).decode
+log_checkpoint: Final = msgspec.json.Decoder(LogCheckpoint).decode
+log_key: Final = msgspec.json.Decoder(LogKey).decode
 outcome: Final = msgspec.json.Decoder(ActionOutcome).decode
 permit: Final = msgspec.json.Decoder(WritePermit).decode
 policies: Final = msgspec.json.Decoder(PolicySet).decode
