@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from enactor.cli import executions
-from tests.cli.answers import INTENT_ID, execution
+from tests.cli.answers import DIGEST, INTENT_ID, execution, intent
 from tests.cli.support import Canned, problem, run, unanswered
 
 PATH = f"/v1/executions/{INTENT_ID}"
@@ -221,7 +221,7 @@ def test_undo_shows_what_is_proposed(api: Canned) -> None:
 
 def test_a_second_undo_is_refused_with_the_first_one(api: Canned) -> None:
     """Exit status 1, and the message of the server that names it."""
-    api.on("POST", f"{PATH}/undo", problem("EFFECT_KEY_TAKEN", 409, "Intent ai_7 takes this run back, or did."), 409)
+    api.on("POST", f"{PATH}/undo", problem(409, "EFFECT_KEY_TAKEN", "Intent ai_7 takes this run back, or did."), 409)
     result = run("undo", INTENT_ID, "--reason", "again")
     assert result.exit_code == 1
     assert "ai_7" in result.stderr

@@ -19,16 +19,16 @@ def test_approve_shows_everything_and_asks(api: Canned, typed: str, approved: bo
     status, shown = start_on_terminal("approve", INTENT_ID, asked="Approve exactly this?", typed=typed)
     question = shown.index("Approve exactly this?")
     for detail in (
-            "internal.create_note",
-            '"title": "Call back"',
-            "preview: stage, now",
-            '"Open"',
-            '"Won"',
-            "v7",
-            "CHECK_THEN_WRITE",
-            DIGEST,
-            "APPROVED by dev:bob",
-        ):
+        "internal.create_note",
+        '"title": "Call back"',
+        "preview: stage, now",
+        '"Open"',
+        '"Won"',
+        "v7",
+        "CHECK_THEN_WRITE",
+        DIGEST,
+        "APPROVED by dev:bob",
+    ):
         assert detail in shown[:question]
     sent = [request.body for request in api.requests if request.method == "POST"]
     assert sent == ([{"approval_digest": DIGEST, "comment": ""}] if approved else [])

@@ -66,6 +66,7 @@ class Shelf(Connector):
         calls: the tools that were called, in order.
         reads: how often it was read for a preview.
         unreadable: what the next readings raise.
+        partly: how many of the next writes are said to be done in part.
         lost: how many of the next writes happen and lose their reply.
         dark: the look-ups that cannot tell.
         seen_versions: the version each call was told to expect.
@@ -80,6 +81,7 @@ class Shelf(Connector):
         self.unreadable: deque[Exception] = deque()
         self.refused: deque[Refused] = deque()
         self.lost = 0
+        self.partly = 0
         self.dark: set[str] = set()
         self.seen_versions: list[str | None] = []
         self.versions: dict[tuple[str, str], str] = {}
@@ -210,7 +212,8 @@ class Shelf(Connector):
         if self.lost:
             self.lost -= 1
             raise ConnectionResetError("the reply was lost")
-        return ToolResult(refs=(self._ref(object_id),))
+        partial, self.partly = self.partly > 0, max(0, self.partly - 1)
+        return ToolResult(refs=(self._ref(object_id),), partial=partial)
 
     def _ref(self, object_id: str) -> ObjectRef:
         item = self.items.get(object_id)
