@@ -64,7 +64,7 @@ def agents(world: World) -> tuple[Door, str]:
 def tools(world: World) -> tuple[Door, str]:
     """`/gateway/mcp`, and a token for it."""
     tokens = ExecutionTokens(b"k" * 32, world.store, world.clock, world.assembly.randomness)
-    server = ToolServer(world.assembly.tools, tokens, world.clock, "0")
+    server = ToolServer(world.assembly.direct, tokens, world.clock, "0")
     return Door(server.server, GATEWAY, server.admit, DoorSettings(), metadata=False), tokens.mint(request())
 
 

@@ -161,6 +161,19 @@ class ActionIntent(Struct, frozen=True, kw_only=True):
     erased_at: str = ""
 
 
+def earlier_values(intent: ActionIntent, *, compensating: bool) -> dict[str, Any]:
+    """The values that a call which takes something back is to bring back, where a preview showed them to an approver.
+
+    Args:
+        compensating: the call takes back what the intent itself did; else the intent is an undo of another.
+    """
+    if intent.preview is None:
+        return {}
+    if compensating:
+        return intent.preview.before
+    return intent.preview.after if intent.undoes is not None else {}
+
+
 def is_expired(intent: ActionIntent, now_ms: int) -> bool:
     """Whether `now_ms` is at or past the intent's expiry."""
     return now_ms >= intent.expires_at_epoch * 1000

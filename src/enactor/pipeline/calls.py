@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from msgspec import Struct
 
@@ -11,7 +9,7 @@ from enactor.domain.action_type import WriteMode, WriteSemantics
 from enactor.domain.attempt import ExecutionAttempt, Phase
 from enactor.domain.canonical import canonical
 from enactor.domain.idempotency import idempotency_key
-from enactor.domain.intent import ActionIntent
+from enactor.domain.intent import earlier_values
 from enactor.domain.outcome import ObjectRef
 from enactor.domain.permit import Purpose, WritePermit, done_by
 from enactor.pipeline.model import Context, Reads, Run, call_numbers
@@ -112,14 +110,7 @@ def request_for(plan: Plan, run: Run, reads: Reads, call_no: int, send_not_after
         original=plan.original,
         original_key=plan.original_key,
         original_arguments=intent.tool_call.argument_bytes if plan.purpose is Purpose.COMPENSATION else "",
-        before=_before(plan, intent),
+        before=earlier_values(intent, compensating=plan.purpose is Purpose.COMPENSATION),
         expected_version=intent.preview.version_tag if intent.preview and not plan.original_key else None,
         definition_hash=intent.definition_hash if plan.purpose is Purpose.EFFECT else "",
     )
-
-
-def _before(plan: Plan, intent: ActionIntent) -> dict[str, Any]:
-    """What a call that takes something back is to bring back, where a preview showed it to an approver."""
-    if intent.preview is None or not plan.original_key:
-        return {}
-    return intent.preview.before if plan.purpose is Purpose.COMPENSATION else intent.preview.after

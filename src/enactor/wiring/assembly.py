@@ -36,11 +36,24 @@ ENTRY_POINTS: Final = "enactor.connectors"
 TRANSFORMS: Final = "enactor.transforms"
 
 
+class Detour(Struct, frozen=True, kw_only=True):
+    """Connectors that are called through somewhere else, and the plane that does it around the one that has them."""
+
+    connectors: frozenset[str]
+    through: Callable[[GovernedPlane], GovernedPlane]
+
+
 class Assembly(Struct, frozen=True, kw_only=True):
-    """Everything that makes one running Enactor, not started yet."""
+    """Everything that makes one running Enactor, not started yet.
+
+    Attributes:
+        tools: what the pipeline calls tools through.
+        direct: the same tools without guards and detours; what `/gateway/mcp` serves.
+    """
 
     store: Store
     tools: GuardedPlane
+    direct: GovernedPlane
     engine: LocalEngine
     service: Service
     clock: Clock
@@ -151,15 +164,17 @@ def assemble(
     listener: Listener | None = None,
     mcp: McpToolPlane | None = None,
     guards: Guards | None = None,
+    detour: Detour | None = None,
 ) -> Assembly:
     """Puts an Enactor with the local engine together over an open store.
 
     Args:
         mcp: the tools of MCP servers, beside the connectors'.
         guards: what is held against calls to each connector.
+        detour: the connectors that are called through a gateway.
 
     Raises:
-        ConfigurationError: the connectors do not fit together, or there are guards for one that there is not.
+        ConfigurationError: the connectors do not fit together, or something is said of one that there is not.
     """
     bound = tuple(connectors)
     in_process = InProcessToolPlane(bound, secrets)
@@ -169,8 +184,11 @@ def assemble(
             raise ConfigurationError(f"A connector and an MCP server are both named '{min(taken)}'.")
         offered = CompositeToolPlane([in_process, mcp])
     guards = guards or Guards()
-    guards.check({connector.name for connector in bound} | (set(mcp.targets) if mcp is not None else set()))
-    tools = GuardedPlane(offered, guards, clock)
+    known = {connector.name for connector in bound} | (set(mcp.targets) if mcp is not None else set())
+    guards.check(known)
+    if detour is not None and (strange := detour.connectors - known):
+        raise ConfigurationError(f"mcp.behind_gateway names '{min(strange)}', which is no connector.")
+    tools = GuardedPlane(offered if detour is None else detour.through(offered), guards, clock)
     ids = Ids(clock, randomness)
     context = Context(clock, ids, randomness, pipeline)
     services: list[Service] = []
@@ -203,6 +221,7 @@ def assemble(
     return Assembly(
         store=store,
         tools=tools,
+        direct=offered,
         engine=engine,
         service=service,
         clock=clock,
