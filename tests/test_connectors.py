@@ -16,6 +16,10 @@ from enactor.domain.outcome import ObjectRef
 from enactor.stores.memory import MemoryStore
 from tests.connectors.caldav.rig import MEETING
 from tests.connectors.caldav.rig import Rig as CalendarRig
+from tests.connectors.openapi.orders import Orders, serving
+from tests.connectors.openapi.rig import CREATE, IDEMPOTENT, TEA
+from tests.connectors.openapi.rig import TOOL as LOOKED_UP
+from tests.connectors.openapi.rig import Rig as OrdersRig
 from tests.connectors.proxy import Proxy
 from tests.connectors.salesforce.rig import DEAL, TASK
 from tests.connectors.salesforce.rig import Rig as SalesforceRig
@@ -131,4 +135,39 @@ class TestCalendar(ConnectorConformance):
         async with Proxy(url) as proxy:
             rig = CalendarRig(radicale, proxy, url, ManualClock())
             yield EventSubject(rig)
+            await rig.close()
+
+
+class OrderSubject(Subject):
+    tool = CREATE
+    arguments: ClassVar = TEA
+    bad_arguments: ClassVar = [{"item": ""}, {"item": "tea", "quantity": 0}, {"quantity": 1}]
+
+    def __init__(self, rig: OrdersRig) -> None:
+        self._rig = rig
+        super().__init__(rig.connector)
+
+    async def objects(self) -> int:
+        """The orders there are."""
+        return len(self._rig.orders.by_id)
+
+    async def writes(self) -> int:
+        """What came by."""
+        return len(self._rig.proxy.writes)
+
+    async def change(self, ref: ObjectRef) -> None:
+        """Somebody edits the order."""
+        self._rig.orders.change(ref.object_id)
+
+
+class TestOpenApi(ConnectorConformance):
+    """Orders at an API that is only described, once found by their key and once sent with it."""
+
+    @pytest.fixture(params=[LOOKED_UP, IDEMPOTENT], ids=["lookup", "idempotent"])
+    async def subject(self, request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
+        """Over an API without orders."""
+        orders = Orders()
+        async with serving(orders.app) as url, Proxy(url) as proxy:
+            rig = OrdersRig(orders, proxy, ManualClock(), request.param)
+            yield OrderSubject(rig)
             await rig.close()

@@ -132,7 +132,7 @@ def find_connectors(
                 read_secret=lambda reference, what: read_reference(reference, os.environ, what),
                 development=development,
             )
-            found.append(offered[name].load().configured(context))
+            found.extend(offered[name].load().configured_many(context))
         else:
             known = ", ".join(sorted({*offered, InternalConnector.name}))
             raise ConfigurationError(f"There is no connector '{name}'; installed are: {known}.")

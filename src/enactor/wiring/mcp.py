@@ -15,8 +15,9 @@ from enactor.gateway.behind import BehindGateway, GatewayLink
 from enactor.gateway.egress import EgressRules, GuardedTransport
 from enactor.gateway.execution_tokens import ExecutionTokens
 from enactor.gateway.mcp_plane import McpToolPlane
-from enactor.gateway.mcp_rules import LookUpRule, McpServer, RefRule, ToolRule
+from enactor.gateway.mcp_rules import LookUpRule, McpServer, ToolRule
 from enactor.gateway.mcp_target import McpTarget, Surroundings
+from enactor.gateway.pointing import RefRule
 from enactor.gateway.secrets import EnvFileSecrets, read_reference
 from enactor.http.auth import Authenticator
 from enactor.http.context import HttpDeps
