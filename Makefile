@@ -4,7 +4,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 
-.PHONY: help setup npm constraints format demo serve test check bench bench-embedded \
+.PHONY: help setup npm constraints format demo serve test check bench bench-embedded bench-gateway \
         killpoints killpoints-quick test-aws test-scale-out clean
 
 help:  ## this list
@@ -39,7 +39,7 @@ format: setup  ## rewrite the code to the house format, with lint's safe fixes
 # How many finished executions the large file of bench-embedded holds; filling it takes minutes.
 FINISHED ?= 1000000
 
-bench: bench-embedded  ## every benchmark
+bench: bench-embedded bench-gateway  ## every benchmark
 
 bench-embedded: setup  ## the embedded default against its peers and against bare SQLite commits
 	@sh benchmarks/setup.sh
@@ -47,6 +47,9 @@ bench-embedded: setup  ## the embedded default against its peers and against bar
 	@$(BIN)/python -m benchmarks.growth --finished $(FINISHED)
 	@$(BIN)/python -m benchmarks.http_api
 	@$(BIN)/python -m benchmarks.profile
+
+bench-gateway: setup  ## what a call through the gateway costs, against the bare MCP client
+	@$(BIN)/python -m benchmarks.gateway
 
 killpoints killpoints-quick:  ## kill the process at every point of a run (not built yet)
 	@echo "$@: the kill-point suite is not built yet." >&2; exit 1

@@ -9,7 +9,19 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 UNBUILT = ["killpoints", "killpoints-quick", "test-aws", "test-scale-out"]
-TARGETS = ["demo", "test", "check", "serve", "bench", "bench-embedded", "clean", "setup", "constraints", "format"]
+TARGETS = [
+    "demo",
+    "test",
+    "check",
+    "serve",
+    "bench",
+    "bench-embedded",
+    "bench-gateway",
+    "clean",
+    "setup",
+    "constraints",
+    "format",
+]
 
 
 @pytest.mark.parametrize("target", [*TARGETS, *UNBUILT])
