@@ -1,4 +1,4 @@
-"""`enactor connector`: a new one to begin with."""
+"""`enactor connector`: those of a server, and a new one to begin with."""
 
 from __future__ import annotations
 
@@ -7,15 +7,34 @@ from typing import Annotated
 
 import typer
 
+from enactor.cli.answers import items
+from enactor.cli.client import Api
 from enactor.cli.options import AsJson, group
-from enactor.cli.output import print_json, say
+from enactor.cli.output import print_json, print_table, say
 
 commands = group("connector", "Connectors: what makes other systems callable.")
 
 
-@commands.callback()
-def _connector() -> None:
-    """Keeps `new` a command of its group, though it is the only one."""
+@commands.command("list")
+def list_connectors(as_json: AsJson = False) -> None:
+    """List the connectors that are on, each with how its calls do and its tools."""
+    answer = Api().get("/v1/connectors")
+    if as_json:
+        print_json(answer)
+        return
+    rows = []
+    for one in items(answer):
+        if not isinstance(one, dict):
+            continue
+        health = one.get("health", {})
+        state = f"{health.get('state')}: {health['reason']}" if health.get("reason") else health.get("state")
+        tools = [tool for tool in one.get("tools", []) if tool.get("proposable")]
+        first = (one.get("connector"), one.get("configuration_version"), state)
+        for index, tool in enumerate(tools or [{}]):
+            promise = tool.get("write_semantics", {}).get("mode")
+            shown = first if index == 0 else ("", "", "")
+            rows.append((*shown, tool.get("tool_name"), promise, tool.get("risk_class")))
+    print_table(("connector", "version", "calls", "tool", "promise", "risk"), rows, "There is no connector.")
 
 
 @commands.command("new")

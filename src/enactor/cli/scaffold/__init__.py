@@ -43,7 +43,7 @@ def write_connector(name: str, folder: Path) -> list[Path]:
     """
     if not _NAME.fullmatch(name) or keyword.iskeyword(name):
         raise ConfigurationError(
-            f"'{name[:100]}' cannot be a connector's name: a letter, then letters, digits and '_', lower case, 40 at most."
+            f"'{name[:100]}' cannot be a connector's name: a letter, then letters, digits and '_'; lower case, 40 long."
         )
     if name in _TAKEN:
         raise ConfigurationError(f"'{name}' is the name of a connector that Enactor has; choose another.")
