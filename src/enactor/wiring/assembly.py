@@ -28,6 +28,7 @@ from enactor.ports.secrets import SecretSource
 from enactor.ports.store import Store
 from enactor.service import Core, Limits, Service
 from enactor.settings import store_address
+from enactor.wiring.faults import watched_plane, watched_store
 
 if TYPE_CHECKING:
     from enactor.gateway.mcp_plane import McpToolPlane
@@ -94,12 +95,49 @@ async def open_store(url: str, clock: Clock, on_failure: Callable[[], None] | No
     if address.scheme == "sqlite" and address.path is not None:
         from enactor.stores.sqlite import SqliteStore
 
-        return await SqliteStore.open(address.path, clock=clock, on_failure=on_failure)
+        return watched_store(await SqliteStore.open(address.path, clock=clock, on_failure=on_failure), os.environ)
     if address.scheme == "memory":
         from enactor.stores.memory import MemoryStore
 
-        return MemoryStore(clock)
+        return watched_store(MemoryStore(clock), os.environ)
+    if address.scheme == "dynamodb":
+        from enactor.stores.dynamodb import DynamoStore
+        from enactor.system import SystemRandomness
+
+        dynamo = await DynamoStore.open(
+            address.region,
+            clock=clock,
+            randomness=SystemRandomness(),
+            prefix=address.options.get("prefix", DynamoStore.DEFAULT_PREFIX),
+            endpoint=address.options.get("endpoint"),
+            on_failure=on_failure,
+        )
+        return watched_store(dynamo, os.environ)
     raise ConfigurationError(f"This version has no {address.scheme} store; use sqlite:///enactor.db.")
+
+
+def create_tables(url: str) -> list[str]:
+    """Creates what a store needs before it can be opened. Blocks.
+
+    Returns:
+        The names of the tables that were created; a store that makes its own when it is opened has none.
+
+    Raises:
+        ConfigurationError: the URL, or what it needs, is wrong.
+        StoreFailed: they cannot be created.
+    """
+    address = store_address(url)
+    if address.scheme != "dynamodb":
+        return []
+    from enactor.stores.dynamodb import DynamoStore
+    from enactor.stores.dynamodb.client import sdk_client
+    from enactor.stores.dynamodb.migrate import create_tables as create
+
+    client = sdk_client("dynamodb", address.region, address.options.get("endpoint"))
+    try:
+        return create(client, address.options.get("prefix", DynamoStore.DEFAULT_PREFIX))
+    finally:
+        client.close()
 
 
 def find_connectors(
@@ -188,7 +226,8 @@ def assemble(
     guards.check(known)
     if detour is not None and (strange := detour.connectors - known):
         raise ConfigurationError(f"mcp.behind_gateway names '{min(strange)}', which is no connector.")
-    tools = GuardedPlane(offered if detour is None else detour.through(offered), guards, clock)
+    reached = offered if detour is None else detour.through(offered)
+    tools = GuardedPlane(watched_plane(reached, os.environ), guards, clock)
     ids = Ids(clock, randomness)
     context = Context(clock, ids, randomness, pipeline)
     services: list[Service] = []
