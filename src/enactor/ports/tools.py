@@ -156,6 +156,22 @@ class Reading(Struct, frozen=True, kw_only=True):
 NOT_OFFERED: Final = Reading(offered=False)
 
 
+class ConnectorHealth(Struct, frozen=True, kw_only=True):
+    """How a tenant's calls to a connector do, as this process knows it.
+
+    Attributes:
+        state: `CLOSED` calls pass, `OPEN` none does, `HALF_OPEN` one may try; as of a circuit breaker.
+        reason: why calls do not pass; safe to show.
+        retry_in_seconds: when one may try.
+        calls_out: calls and look-ups that have not come back.
+    """
+
+    state: str = "CLOSED"
+    reason: str = ""
+    retry_in_seconds: float = 0.0
+    calls_out: int = 0
+
+
 class ToolPlane(Protocol):
     """The one door to tools. Nothing in it, or below it, repeats a call."""
 
