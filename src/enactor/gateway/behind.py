@@ -156,6 +156,7 @@ class BehindGateway:
         self._inner = inner
         self._connectors = frozenset(connectors)
         self._link = link
+        self.keeps_time: bool = getattr(inner, "keeps_time", False)
         self.definition = inner.definition
         self.definitions = inner.definitions
         self.action_types = inner.action_types

@@ -31,6 +31,8 @@ class CompositeToolPlane:
 
     def __init__(self, planes: Iterable[GovernedPlane]) -> None:
         self._planes = tuple(planes)
+        self.keeps_time = all(getattr(plane, "keeps_time", False) for plane in self._planes)
+        """Whether the calls of each of them end within their timeout by themselves."""
         self.check()
 
     def check(self) -> None:

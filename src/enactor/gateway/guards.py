@@ -23,7 +23,7 @@ from enactor.ports.clock import Clock
 from enactor.ports.tools import CallRequest, ConnectorHealth, LookUpResult, Reading, Reply
 
 _GRACE_SECONDS: Final = 5.0
-"""A plane keeps a call's timeout itself, and knows best what became of it; this much later it is broken off."""
+"""How much later than its timeout a call is broken off that its plane has not ended."""
 _READ_WAITS_MS: Final = 1_000
 """How long a reading waits for its turn at a crowded door."""
 _DOORS: Final = 10_000
@@ -81,25 +81,36 @@ class GuardedPlane:
         self.connector_version = inner.connector_version
         self.undo_arguments = inner.undo_arguments
         self.close = inner.close
+        # A timer costs as much as all other guards together, and planes of ours have one already.
+        self._keeps_time: bool = getattr(inner, "keeps_time", False)
 
     async def call(self, request: CallRequest, check: Callable[[], bool]) -> Reply:
         """Makes the call once, or says which door is closed; see `ports.tools`."""
         found = self.definition(request.tool_name)
         if found is None:
             return await self._inner.call(request, check)
-        door = self._door(request.tenant_id, found.connector_id)
-        entered = await door.enter(self._clock, request.send_not_after)
+        connector_id = found.connector_id
+        door = self._doors.get((request.tenant_id, connector_id)) or self._door(request.tenant_id, connector_id)
+        entered = (
+            door.pass_through(self._clock) if door.has_room else await door.enter(self._clock, request.send_not_after)
+        )
         if isinstance(entered, Closed):
-            self._turned_away[found.connector_id, entered.kind] += 1
+            self._turned_away[connector_id, entered.kind] += 1
             return _put_off(entered)
         reply: Reply | None = None
         try:
-            reply = await self._in_time(request, check, self._guards.of(found.connector_id))
+            longest = door.rules.timeout_seconds
+            if longest is not None and longest < request.timeout_seconds:
+                request = msgspec.structs.replace(request, timeout_seconds=longest)
+            if self._keeps_time:
+                reply = await self._inner.call(request, check)
+            else:
+                reply = await self._in_time(request, check)
             return reply
         finally:
             door.leave()
             if reply is not None:
-                door.learn(self._clock.elapsed_ms(), reply, probe=entered)
+                door.learn(self._clock, reply, probe=entered)
             else:
                 door.breaker.said_nothing(probe=entered)
 
@@ -214,10 +225,8 @@ class GuardedPlane:
         for key in [key for key, door in self._doors.items() if door.at_rest(now)][: _DOORS // 10]:
             del self._doors[key]
 
-    async def _in_time(self, request: CallRequest, check: Callable[[], bool], rules: GuardRules) -> Reply:
+    async def _in_time(self, request: CallRequest, check: Callable[[], bool]) -> Reply:
         """The call, broken off when its plane does not keep its timeout."""
-        if rules.timeout_seconds is not None and rules.timeout_seconds < request.timeout_seconds:
-            request = msgspec.structs.replace(request, timeout_seconds=rules.timeout_seconds)
         asked = False
 
         def asking() -> bool:

@@ -54,6 +54,9 @@ class InProcessToolPlane:
         secrets: where `{"$secret": name}` in arguments is read from, at the last moment before a call.
     """
 
+    keeps_time = True
+    """Calls end within their timeout by themselves."""
+
     def __init__(self, connectors: Iterable[Connector], secrets: SecretSource) -> None:
         self._secrets = secrets
         self._connectors = tuple(connectors)

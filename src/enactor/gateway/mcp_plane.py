@@ -42,6 +42,9 @@ class McpToolPlane:
             its server down; no call is made before the server has listed the very same tool.
     """
 
+    keeps_time = True
+    """Calls end within their timeout by themselves."""
+
     def __init__(
         self,
         targets: Iterable[McpTarget],
