@@ -15,7 +15,7 @@ from enactor.ports.store import LedgerFilter
 from enactor.stores.sqlite import SqliteStore, ledger_reads, listings
 from enactor.stores.sqlite.migrate import migrate, migrations
 
-LARGE = ("intents", "attempts", "permits", "outcomes", "ledger", "traces", "i", "a", "o", "l", "t")
+LARGE = ("intents", "executions", "ledger", "ledger_of_intents", "ledger_of_chains", "traces", *"iepcot")
 
 
 @pytest.fixture
@@ -43,6 +43,7 @@ def plan(connection: sqlite3.Connection, query: str) -> list[str]:
         pytest.param(listings._OBJECTS, id="objects"),
         pytest.param(ledger_reads._EVERYWHERE, id="ledger"),
         pytest.param(ledger_reads._OF_INTENT, id="ledger of an intent"),
+        pytest.param(ledger_reads._NEWEST, id="newest of a ledger"),
         pytest.param(ledger_reads._OF_CHAIN, id="ledger of a chain"),
         pytest.param(ledger_reads._ACCOUNTS, id="accounts of a ledger"),
         pytest.param(ledger_reads._AT, id="ledger by position"),

@@ -76,7 +76,7 @@ class SwitchMark(Struct, frozen=True):
     generation: int
 
 
-class ActionIntent(Struct, frozen=True, kw_only=True):
+class ActionIntent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One proposed action and everything that decides what will happen.
 
     Attributes:

@@ -39,7 +39,7 @@ class SettledBy(StrEnum):
     RESOLVED = "RESOLVED"
 
 
-class WritePermit(Struct, frozen=True, kw_only=True):
+class WritePermit(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Leave to make one external call, durable before the call is made.
 
     Attributes:

@@ -14,19 +14,8 @@ CREATE TABLE approvals (
     number           INTEGER NOT NULL,
     body             TEXT NOT NULL,
     PRIMARY KEY (action_intent_id, number)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 INSERT INTO "approvals" VALUES('ai_019e7044-8800-7cd0-b2cd-8be6f9f6209c',1,'{"action_intent_id":"ai_019e7044-8800-7cd0-b2cd-8be6f9f6209c","revision":1,"approval_digest":"f05c56b975a066f442bfb7638d4ac7fbaba3ea4ed3e6df9eb779624dfdc20145","decision":"APPROVED","decided_by":{"iss":"https://issuer.example","sub":"ana"},"approval_source":"HUMAN","decided_at":"2026-05-28T20:26:40.000Z","comment":"","run_number":0,"subject_digest":""}');
-CREATE TABLE attempts (
-    action_intent_id TEXT NOT NULL PRIMARY KEY,
-    tenant_id        TEXT NOT NULL,
-    status           TEXT NOT NULL,
-    updated_at       TEXT NOT NULL,
-    body             TEXT NOT NULL
-) STRICT;
-INSERT INTO "attempts" VALUES('ai_019e7044-8800-7cd0-b2cd-8be6f9f620a2','acme','RUNNING','2026-05-28T20:26:40.000Z','{"action_intent_id":"ai_019e7044-8800-7cd0-b2cd-8be6f9f620a2","tenant_id":"acme","account_id":"north","action_type":"CREATE_INTERNAL_NOTE","connector_id":"internal","run_number":1,"owner":"exec-ai_019e7044-8800-7cd0-b2cd-8be6f9f620a2","fence":1,"status":"RUNNING","idempotency_key":"082245fd7887c0d9142b85783da0468f79fd35de5e137f85fe6ce85fbbd9ddd2","started_at":"2026-05-28T20:26:40.000Z","updated_at":"2026-05-28T20:26:40.000Z","trace_id":"019e704488007cd0b2cd8be6f9f620a5","attempt_count":0,"last_attempt_id":"","last_error_class":null,"last_error_code":null,"last_error_message":"","generation":0,"phase":"EFFECT","deferral_count":0,"resume_at":0,"deadline_at":1780000120000,"waiting_for":"","switch_marks":[{"scope":"global","generation":0},{"scope":"connector:internal","generation":0},{"scope":"action-type:CREATE_INTERNAL_NOTE","generation":0},{"scope":"tenant:acme","generation":0},{"scope":"tenant:acme/connector:internal","generation":0},{"scope":"tenant:acme/action-type:CREATE_INTERNAL_NOTE","generation":0}]}');
-INSERT INTO "attempts" VALUES('ai_019e7044-8800-7cd0-b2cd-8be6f9f620a8','acme','SUCCEEDED','2026-05-28T20:26:40.000Z','{"action_intent_id":"ai_019e7044-8800-7cd0-b2cd-8be6f9f620a8","tenant_id":"acme","account_id":"south","action_type":"CREATE_INTERNAL_NOTE","connector_id":"internal","run_number":1,"owner":"exec-ai_019e7044-8800-7cd0-b2cd-8be6f9f620a8","fence":1,"status":"SUCCEEDED","idempotency_key":"00b59cf78502b1d4b8a62401ab02da78f38fae59f5078836b5fdb7dc4abce459","started_at":"2026-05-28T20:26:40.000Z","updated_at":"2026-05-28T20:26:40.000Z","trace_id":"019e704488007cd0b2cd8be6f9f620ab","attempt_count":0,"last_attempt_id":"","last_error_class":null,"last_error_code":null,"last_error_message":"","generation":0,"phase":"EFFECT","deferral_count":0,"resume_at":0,"deadline_at":1780000120000,"waiting_for":"","switch_marks":[{"scope":"global","generation":0},{"scope":"connector:internal","generation":0},{"scope":"action-type:CREATE_INTERNAL_NOTE","generation":0},{"scope":"tenant:acme","generation":0},{"scope":"tenant:acme/connector:internal","generation":0},{"scope":"tenant:acme/action-type:CREATE_INTERNAL_NOTE","generation":0}]}');
-INSERT INTO "attempts" VALUES('ai_019e7044-8800-7cd0-b2cd-8be6f9f620ae','acme','FAILED','2026-05-28T20:26:40.000Z','{"action_intent_id":"ai_019e7044-8800-7cd0-b2cd-8be6f9f620ae","tenant_id":"acme","account_id":"south","action_type":"CREATE_INTERNAL_NOTE","connector_id":"internal","run_number":1,"owner":"exec-ai_019e7044-8800-7cd0-b2cd-8be6f9f620ae","fence":1,"status":"FAILED","idempotency_key":"5ddc9b29f507d03fa60beef30275ccd564add71afc7eede14023a1ca3cd9af0d","started_at":"2026-05-28T20:26:40.000Z","updated_at":"2026-05-28T20:26:40.000Z","trace_id":"019e704488007cd0b2cd8be6f9f620b1","attempt_count":0,"last_attempt_id":"","last_error_class":null,"last_error_code":null,"last_error_message":"","generation":0,"phase":"EFFECT","deferral_count":0,"resume_at":0,"deadline_at":1780000120000,"waiting_for":"","switch_marks":[{"scope":"global","generation":0},{"scope":"connector:internal","generation":0},{"scope":"action-type:CREATE_INTERNAL_NOTE","generation":0},{"scope":"tenant:acme","generation":0},{"scope":"tenant:acme/connector:internal","generation":0},{"scope":"tenant:acme/action-type:CREATE_INTERNAL_NOTE","generation":0}]}');
-INSERT INTO "attempts" VALUES('ai_019e7044-8800-7cd0-b2cd-8be6f9f620b4','acme','IN_DOUBT','2026-05-28T20:26:40.000Z','{"action_intent_id":"ai_019e7044-8800-7cd0-b2cd-8be6f9f620b4","tenant_id":"acme","account_id":"south","action_type":"CREATE_INTERNAL_NOTE","connector_id":"internal","run_number":1,"owner":"exec-ai_019e7044-8800-7cd0-b2cd-8be6f9f620b4","fence":1,"status":"IN_DOUBT","idempotency_key":"03f24e12ce2bfda6d286ee5e6726c3e6bac4d254cd7bfe314b7ea066f5bea47b","started_at":"2026-05-28T20:26:40.000Z","updated_at":"2026-05-28T20:26:40.000Z","trace_id":"019e704488007cd0b2cd8be6f9f620b7","attempt_count":0,"last_attempt_id":"","last_error_class":null,"last_error_code":null,"last_error_message":"","generation":0,"phase":"EFFECT","deferral_count":0,"resume_at":0,"deadline_at":1780000120000,"waiting_for":"","switch_marks":[{"scope":"global","generation":0},{"scope":"connector:internal","generation":0},{"scope":"action-type:CREATE_INTERNAL_NOTE","generation":0},{"scope":"tenant:acme","generation":0},{"scope":"tenant:acme/connector:internal","generation":0},{"scope":"tenant:acme/action-type:CREATE_INTERNAL_NOTE","generation":0}]}');
 CREATE TABLE budget_starts (
     tenant_id   TEXT NOT NULL,
     second      INTEGER NOT NULL,
@@ -34,7 +23,6 @@ CREATE TABLE budget_starts (
     starts      INTEGER NOT NULL,
     PRIMARY KEY (tenant_id, second, action_type)
 ) STRICT, WITHOUT ROWID;
-INSERT INTO "budget_starts" VALUES('acme',1780000000,'CREATE_INTERNAL_NOTE',4);
 CREATE TABLE budgets (
     tenant_id   TEXT NOT NULL,
     action_type TEXT NOT NULL,
@@ -42,13 +30,6 @@ CREATE TABLE budgets (
     PRIMARY KEY (tenant_id, action_type)
 ) STRICT;
 INSERT INTO "budgets" VALUES('acme','*','{"tenant_id":"acme","action_type":"*","window_seconds":3600,"max_executions":9,"set_by":"https://issuer.example#ana","set_at":"2026-05-28T20:26:40.000Z"}');
-CREATE TABLE cancel_requests (
-    action_intent_id TEXT NOT NULL,
-    run_number       INTEGER NOT NULL,
-    requested_by     TEXT NOT NULL,
-    requested_at     TEXT NOT NULL,
-    PRIMARY KEY (action_intent_id, run_number)
-) STRICT, WITHOUT ROWID;
 CREATE TABLE delivery_cursors (
     name     TEXT NOT NULL PRIMARY KEY,
     position INTEGER NOT NULL
@@ -67,6 +48,24 @@ CREATE TABLE effect_keys (
     PRIMARY KEY (tenant_id, effect_key)
 ) STRICT, WITHOUT ROWID;
 INSERT INTO "effect_keys" VALUES('acme','refund:1','ai_019e7044-8800-7cd0-b2cd-8be6f9f6209c');
+CREATE TABLE executions (
+    number           INTEGER NOT NULL PRIMARY KEY,
+    action_intent_id TEXT NOT NULL UNIQUE,
+    tenant_id        TEXT NOT NULL,
+    action_type      TEXT NOT NULL,
+    status           TEXT NOT NULL,
+    run_number       INTEGER NOT NULL,
+    updated_at       TEXT NOT NULL,
+    resume_at        INTEGER NOT NULL,
+    deadline_at      INTEGER NOT NULL,
+    charged_second   INTEGER NOT NULL,
+    sequence         INTEGER NOT NULL,
+    body             TEXT NOT NULL
+) STRICT;
+INSERT INTO "executions" VALUES(1,'ai_019e7044-8800-7cd0-b2cd-8be6f9f620a2','acme','CREATE_INTERNAL_NOTE','RUNNING',1,'2026-05-28T20:26:40.000Z',0,1780000120000,1780000000,3,'{"attempt":{"action_intent_id":"ai_019e7044-8800-7cd0-b2cd-8be6f9f620a2","tenant_id":"acme","account_id":"north","action_type":"CREATE_INTERNAL_NOTE","connector_id":"internal","run_number":1,"owner":"exec-ai_019e7044-8800-7cd0-b2cd-8be6f9f620a2","fence":1,"status":"RUNNING","idempotency_key":"082245fd7887c0d9142b85783da0468f79fd35de5e137f85fe6ce85fbbd9ddd2","started_at":"2026-05-28T20:26:40.000Z","updated_at":"2026-05-28T20:26:40.000Z","trace_id":"019e704488007cd0b2cd8be6f9f620a5","attempt_count":0,"last_attempt_id":"","last_error_class":null,"last_error_code":null,"last_error_message":"","generation":0,"phase":"EFFECT","deferral_count":0,"resume_at":0,"deadline_at":1780000120000,"waiting_for":"","switch_marks":[{"scope":"global","generation":0},{"scope":"connector:internal","generation":0},{"scope":"action-type:CREATE_INTERNAL_NOTE","generation":0},{"scope":"tenant:acme","generation":0},{"scope":"tenant:acme/connector:internal","generation":0},{"scope":"tenant:acme/action-type:CREATE_INTERNAL_NOTE","generation":0}]},"permits":[{"idempotency_key":"082245fd7887c0d9142b85783da0468f79fd35de5e137f85fe6ce85fbbd9ddd2","action_intent_id":"ai_019e7044-8800-7cd0-b2cd-8be6f9f620a2","tenant_id":"acme","purpose":"EFFECT","run_number":1,"call_no":1,"fence":1,"call_not_after":1780000010000,"reply_not_after":1780000070000,"taken_at":1780000000000,"result":"OPEN","external_object_refs":[],"retryable":false,"error_code":null,"taken_over":false,"caller_dead":false,"partial":false,"settled_by":null}],"outcomes":[],"cancels":[]}');
+INSERT INTO "executions" VALUES(2,'ai_019e7044-8800-7cd0-b2cd-8be6f9f620a8','acme','CREATE_INTERNAL_NOTE','SUCCEEDED',1,'2026-05-28T20:26:40.000Z',0,1780000120000,1780000000,3,'{"attempt":{"action_intent_id":"ai_019e7044-8800-7cd0-b2cd-8be6f9f620a8","tenant_id":"acme","account_id":"south","action_type":"CREATE_INTERNAL_NOTE","connector_id":"internal","run_number":1,"owner":"exec-ai_019e7044-8800-7cd0-b2cd-8be6f9f620a8","fence":1,"status":"SUCCEEDED","idempotency_key":"00b59cf78502b1d4b8a62401ab02da78f38fae59f5078836b5fdb7dc4abce459","started_at":"2026-05-28T20:26:40.000Z","updated_at":"2026-05-28T20:26:40.000Z","trace_id":"019e704488007cd0b2cd8be6f9f620ab","attempt_count":0,"last_attempt_id":"","last_error_class":null,"last_error_code":null,"last_error_message":"","generation":0,"phase":"EFFECT","deferral_count":0,"resume_at":0,"deadline_at":1780000120000,"waiting_for":"","switch_marks":[{"scope":"global","generation":0},{"scope":"connector:internal","generation":0},{"scope":"action-type:CREATE_INTERNAL_NOTE","generation":0},{"scope":"tenant:acme","generation":0},{"scope":"tenant:acme/connector:internal","generation":0},{"scope":"tenant:acme/action-type:CREATE_INTERNAL_NOTE","generation":0}]},"permits":[{"idempotency_key":"00b59cf78502b1d4b8a62401ab02da78f38fae59f5078836b5fdb7dc4abce459","action_intent_id":"ai_019e7044-8800-7cd0-b2cd-8be6f9f620a8","tenant_id":"acme","purpose":"EFFECT","run_number":1,"call_no":1,"fence":1,"call_not_after":1780000010000,"reply_not_after":1780000070000,"taken_at":1780000000000,"result":"DONE","external_object_refs":[{"system":"internal","object_type":"note","object_id":"note_1","object_url":null,"version":"1"}],"retryable":false,"error_code":null,"taken_over":false,"caller_dead":false,"partial":false,"settled_by":null}],"outcomes":[{"action_intent_id":"ai_019e7044-8800-7cd0-b2cd-8be6f9f620a8","run_number":1,"outcome_revision":1,"status":"SUCCEEDED","tenant_id":"acme","account_id":"south","action_type":"CREATE_INTERNAL_NOTE","trace_id":"019e704488007cd0b2cd8be6f9f620ab","attempt_count":1,"tool_name":"internal.create_note","tool_schema_version":"1","registry_version":1,"tool_run_ref":"toolrun/019e704488007cd0b2cd8be6f9f620ab/1/internal.create_note","started_at":"2026-05-28T20:26:40.000Z","completed_at":"2026-05-28T20:26:40.000Z","approval_source":"HUMAN","external_object_refs":[{"system":"internal","object_type":"note","object_id":"note_1","object_url":null,"version":"1"}],"error_code":null,"error_class":null,"error_message":null,"raw_response_artifact_ref":null,"compensation_status":"NONE","compensation_error":null}],"cancels":[]}');
+INSERT INTO "executions" VALUES(3,'ai_019e7044-8800-7cd0-b2cd-8be6f9f620ae','acme','CREATE_INTERNAL_NOTE','FAILED',1,'2026-05-28T20:26:40.000Z',0,1780000120000,1780000000,3,'{"attempt":{"action_intent_id":"ai_019e7044-8800-7cd0-b2cd-8be6f9f620ae","tenant_id":"acme","account_id":"south","action_type":"CREATE_INTERNAL_NOTE","connector_id":"internal","run_number":1,"owner":"exec-ai_019e7044-8800-7cd0-b2cd-8be6f9f620ae","fence":1,"status":"FAILED","idempotency_key":"5ddc9b29f507d03fa60beef30275ccd564add71afc7eede14023a1ca3cd9af0d","started_at":"2026-05-28T20:26:40.000Z","updated_at":"2026-05-28T20:26:40.000Z","trace_id":"019e704488007cd0b2cd8be6f9f620b1","attempt_count":0,"last_attempt_id":"","last_error_class":null,"last_error_code":null,"last_error_message":"","generation":0,"phase":"EFFECT","deferral_count":0,"resume_at":0,"deadline_at":1780000120000,"waiting_for":"","switch_marks":[{"scope":"global","generation":0},{"scope":"connector:internal","generation":0},{"scope":"action-type:CREATE_INTERNAL_NOTE","generation":0},{"scope":"tenant:acme","generation":0},{"scope":"tenant:acme/connector:internal","generation":0},{"scope":"tenant:acme/action-type:CREATE_INTERNAL_NOTE","generation":0}]},"permits":[],"outcomes":[{"action_intent_id":"ai_019e7044-8800-7cd0-b2cd-8be6f9f620ae","run_number":1,"outcome_revision":1,"status":"FAILED","tenant_id":"acme","account_id":"south","action_type":"CREATE_INTERNAL_NOTE","trace_id":"019e704488007cd0b2cd8be6f9f620b1","attempt_count":1,"tool_name":"internal.create_note","tool_schema_version":"1","registry_version":1,"tool_run_ref":"toolrun/019e704488007cd0b2cd8be6f9f620b1/1/internal.create_note","started_at":"2026-05-28T20:26:40.000Z","completed_at":"2026-05-28T20:26:40.000Z","approval_source":"HUMAN","external_object_refs":[{"system":"internal","object_type":"note","object_id":"note_1","object_url":null,"version":"1"}],"error_code":null,"error_class":null,"error_message":null,"raw_response_artifact_ref":null,"compensation_status":"NONE","compensation_error":null}],"cancels":[]}');
+INSERT INTO "executions" VALUES(4,'ai_019e7044-8800-7cd0-b2cd-8be6f9f620b4','acme','CREATE_INTERNAL_NOTE','IN_DOUBT',1,'2026-05-28T20:26:40.000Z',0,1780000120000,1780000000,3,'{"attempt":{"action_intent_id":"ai_019e7044-8800-7cd0-b2cd-8be6f9f620b4","tenant_id":"acme","account_id":"south","action_type":"CREATE_INTERNAL_NOTE","connector_id":"internal","run_number":1,"owner":"exec-ai_019e7044-8800-7cd0-b2cd-8be6f9f620b4","fence":1,"status":"IN_DOUBT","idempotency_key":"03f24e12ce2bfda6d286ee5e6726c3e6bac4d254cd7bfe314b7ea066f5bea47b","started_at":"2026-05-28T20:26:40.000Z","updated_at":"2026-05-28T20:26:40.000Z","trace_id":"019e704488007cd0b2cd8be6f9f620b7","attempt_count":0,"last_attempt_id":"","last_error_class":null,"last_error_code":null,"last_error_message":"","generation":0,"phase":"EFFECT","deferral_count":0,"resume_at":0,"deadline_at":1780000120000,"waiting_for":"","switch_marks":[{"scope":"global","generation":0},{"scope":"connector:internal","generation":0},{"scope":"action-type:CREATE_INTERNAL_NOTE","generation":0},{"scope":"tenant:acme","generation":0},{"scope":"tenant:acme/connector:internal","generation":0},{"scope":"tenant:acme/action-type:CREATE_INTERNAL_NOTE","generation":0}]},"permits":[],"outcomes":[{"action_intent_id":"ai_019e7044-8800-7cd0-b2cd-8be6f9f620b4","run_number":1,"outcome_revision":1,"status":"IN_DOUBT","tenant_id":"acme","account_id":"south","action_type":"CREATE_INTERNAL_NOTE","trace_id":"019e704488007cd0b2cd8be6f9f620b7","attempt_count":1,"tool_name":"internal.create_note","tool_schema_version":"1","registry_version":1,"tool_run_ref":"toolrun/019e704488007cd0b2cd8be6f9f620b7/1/internal.create_note","started_at":"2026-05-28T20:26:40.000Z","completed_at":"2026-05-28T20:26:40.000Z","approval_source":"HUMAN","external_object_refs":[{"system":"internal","object_type":"note","object_id":"note_1","object_url":null,"version":"1"}],"error_code":null,"error_class":null,"error_message":null,"raw_response_artifact_ref":null,"compensation_status":"NONE","compensation_error":null}],"cancels":[]}');
 CREATE TABLE intents (
     action_intent_id TEXT NOT NULL PRIMARY KEY,
     tenant_id        TEXT NOT NULL,
@@ -124,6 +123,17 @@ INSERT INTO "ledger" VALUES(12,'acme','south',7,'ai_019e7044-8800-7cd0-b2cd-8be6
 INSERT INTO "ledger" VALUES(13,'acme','south',8,'ai_019e7044-8800-7cd0-b2cd-8be6f9f620b4',2,0,'TOOL_INVOKED','2026-05-28T20:26:40.000Z','enactor','019e704488007cd0b2cd8be6f9f620b5','019e704488007cd0b2cd8be6f9f620b5','019e704488007cd0b2cd8be6f9f620b8','{"attempt_count":1,"status":"RUNNING"}','58278b1476aceee5a8d106b37b214fec','bed69dc47f2f061b1735e7a38fdcd6da6a86516214386194bfc5ebc76129ad14','229ed003da77aefe3d9e7629be6726b153fb1e1fcd8d6a5668062abdd84ac2c8','29dda81417a4626f58d3f2ba4421d67b37b67bea8d917e82ee774317600adc08');
 INSERT INTO "ledger" VALUES(14,'acme','south',9,'ai_019e7044-8800-7cd0-b2cd-8be6f9f620b4',3,0,'TOOL_INVOKED','2026-05-28T20:26:40.000Z','enactor','019e704488007cd0b2cd8be6f9f620b5','019e704488007cd0b2cd8be6f9f620b5','019e704488007cd0b2cd8be6f9f620b9','{"attempt_count":1,"status":"RUNNING"}','42fa2b64fd557ed6f1738db4507a4a86','79a1a0ccd9761afa0d24f70fd68c5b2a6fe42239b7f5f75bedb1bb5bbceaa293','29dda81417a4626f58d3f2ba4421d67b37b67bea8d917e82ee774317600adc08','a2e05b9bd99e4d0a7146143ee958060b0a388b9f37223698f7814e0652e09553');
 INSERT INTO "ledger" VALUES(15,'acme','_tenant',1,'',0,0,'TOOL_INVOKED','2026-05-28T20:26:40.000Z','enactor','019e704488007cd0b2cd8be6f9f620bb','','019e704488007cd0b2cd8be6f9f620ba','{"attempt_count":1,"status":"RUNNING"}','6fd7493c93e977d9846e1737064621e5','7522ff256cd4548a335f29bcdbd4cf34ede4271927d1514ed63efff7f461261e','0000000000000000000000000000000000000000000000000000000000000000','c400a602d35e8cc9f4e8167b40778af45c983ed3be4ff2937f5c21283d491ae2');
+CREATE TABLE ledger_of_chains (
+    tenant_id  TEXT NOT NULL,
+    account_id TEXT NOT NULL,
+    position   INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, account_id, position)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE ledger_of_intents (
+    action_intent_id TEXT NOT NULL,
+    position         INTEGER NOT NULL,
+    PRIMARY KEY (action_intent_id, position)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE objects (
     tenant_id    TEXT NOT NULL,
     object_id    TEXT NOT NULL,
@@ -136,24 +146,6 @@ CREATE TABLE objects (
     PRIMARY KEY (tenant_id, object_id)
 ) STRICT;
 INSERT INTO "objects" VALUES('acme','note_key-1','north','note','key-1','2026-05-28T20:26:40.000Z',0,'{"object_id":"note_key-1","tenant_id":"acme","account_id":"north","object_type":"note","creation_key":"key-1","version":1,"created_at":"2026-05-28T20:26:40.000Z","body":{"title":"Test note"}}');
-CREATE TABLE outcomes (
-    action_intent_id TEXT NOT NULL,
-    run_number       INTEGER NOT NULL,
-    outcome_revision INTEGER NOT NULL,
-    body             TEXT NOT NULL,
-    PRIMARY KEY (action_intent_id, run_number, outcome_revision)
-) STRICT;
-INSERT INTO "outcomes" VALUES('ai_019e7044-8800-7cd0-b2cd-8be6f9f620a8',1,1,'{"action_intent_id":"ai_019e7044-8800-7cd0-b2cd-8be6f9f620a8","run_number":1,"outcome_revision":1,"status":"SUCCEEDED","tenant_id":"acme","account_id":"south","action_type":"CREATE_INTERNAL_NOTE","trace_id":"019e704488007cd0b2cd8be6f9f620ab","attempt_count":1,"tool_name":"internal.create_note","tool_schema_version":"1","registry_version":1,"tool_run_ref":"toolrun/019e704488007cd0b2cd8be6f9f620ab/1/internal.create_note","started_at":"2026-05-28T20:26:40.000Z","completed_at":"2026-05-28T20:26:40.000Z","approval_source":"HUMAN","external_object_refs":[{"system":"internal","object_type":"note","object_id":"note_1","object_url":null,"version":"1"}],"error_code":null,"error_class":null,"error_message":null,"raw_response_artifact_ref":null,"compensation_status":"NONE","compensation_error":null}');
-INSERT INTO "outcomes" VALUES('ai_019e7044-8800-7cd0-b2cd-8be6f9f620ae',1,1,'{"action_intent_id":"ai_019e7044-8800-7cd0-b2cd-8be6f9f620ae","run_number":1,"outcome_revision":1,"status":"FAILED","tenant_id":"acme","account_id":"south","action_type":"CREATE_INTERNAL_NOTE","trace_id":"019e704488007cd0b2cd8be6f9f620b1","attempt_count":1,"tool_name":"internal.create_note","tool_schema_version":"1","registry_version":1,"tool_run_ref":"toolrun/019e704488007cd0b2cd8be6f9f620b1/1/internal.create_note","started_at":"2026-05-28T20:26:40.000Z","completed_at":"2026-05-28T20:26:40.000Z","approval_source":"HUMAN","external_object_refs":[{"system":"internal","object_type":"note","object_id":"note_1","object_url":null,"version":"1"}],"error_code":null,"error_class":null,"error_message":null,"raw_response_artifact_ref":null,"compensation_status":"NONE","compensation_error":null}');
-INSERT INTO "outcomes" VALUES('ai_019e7044-8800-7cd0-b2cd-8be6f9f620b4',1,1,'{"action_intent_id":"ai_019e7044-8800-7cd0-b2cd-8be6f9f620b4","run_number":1,"outcome_revision":1,"status":"IN_DOUBT","tenant_id":"acme","account_id":"south","action_type":"CREATE_INTERNAL_NOTE","trace_id":"019e704488007cd0b2cd8be6f9f620b7","attempt_count":1,"tool_name":"internal.create_note","tool_schema_version":"1","registry_version":1,"tool_run_ref":"toolrun/019e704488007cd0b2cd8be6f9f620b7/1/internal.create_note","started_at":"2026-05-28T20:26:40.000Z","completed_at":"2026-05-28T20:26:40.000Z","approval_source":"HUMAN","external_object_refs":[{"system":"internal","object_type":"note","object_id":"note_1","object_url":null,"version":"1"}],"error_code":null,"error_class":null,"error_message":null,"raw_response_artifact_ref":null,"compensation_status":"NONE","compensation_error":null}');
-CREATE TABLE permits (
-    action_intent_id TEXT NOT NULL,
-    call_no          INTEGER NOT NULL,
-    body             TEXT NOT NULL,
-    PRIMARY KEY (action_intent_id, call_no)
-) STRICT, WITHOUT ROWID;
-INSERT INTO "permits" VALUES('ai_019e7044-8800-7cd0-b2cd-8be6f9f620a2',1,'{"idempotency_key":"082245fd7887c0d9142b85783da0468f79fd35de5e137f85fe6ce85fbbd9ddd2","action_intent_id":"ai_019e7044-8800-7cd0-b2cd-8be6f9f620a2","tenant_id":"acme","purpose":"EFFECT","run_number":1,"call_no":1,"fence":1,"call_not_after":1780000010000,"reply_not_after":1780000070000,"taken_at":1780000000000,"result":"OPEN","external_object_refs":[],"retryable":false,"error_code":null,"taken_over":false,"caller_dead":false,"partial":false,"settled_by":null}');
-INSERT INTO "permits" VALUES('ai_019e7044-8800-7cd0-b2cd-8be6f9f620a8',1,'{"idempotency_key":"00b59cf78502b1d4b8a62401ab02da78f38fae59f5078836b5fdb7dc4abce459","action_intent_id":"ai_019e7044-8800-7cd0-b2cd-8be6f9f620a8","tenant_id":"acme","purpose":"EFFECT","run_number":1,"call_no":1,"fence":1,"call_not_after":1780000010000,"reply_not_after":1780000070000,"taken_at":1780000000000,"result":"DONE","external_object_refs":[{"system":"internal","object_type":"note","object_id":"note_1","object_url":null,"version":"1"}],"retryable":false,"error_code":null,"taken_over":false,"caller_dead":false,"partial":false,"settled_by":null}');
 CREATE TABLE policies (
     tenant_id TEXT NOT NULL PRIMARY KEY,
     version   INTEGER NOT NULL,
@@ -166,19 +158,18 @@ CREATE TABLE requests (
     key       TEXT NOT NULL,
     body      TEXT NOT NULL,
     PRIMARY KEY (tenant_id, principal, key)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 INSERT INTO "requests" VALUES('acme','https://issuer.example#agent-7','order-1','{"tenant_id":"acme","principal":"https://issuer.example#agent-7","key":"order-1","body_hash":"230d8358dc8e8890b4c58deeb62912ee2f20357ae92a5cc861b98e68fe31acb5","action_intent_id":"ai_019e7044-8800-7cd0-b2cd-8be6f9f6209c","created_at":"2026-05-28T20:26:40.000Z"}');
+CREATE TABLE strides (
+    position INTEGER NOT NULL,
+    number   INTEGER NOT NULL
+) STRICT;
+INSERT INTO "strides" VALUES(0,0);
 CREATE TABLE traces (
     trace_id         TEXT NOT NULL,
     action_intent_id TEXT NOT NULL,
     PRIMARY KEY (trace_id, action_intent_id)
 ) STRICT, WITHOUT ROWID;
-INSERT INTO "traces" VALUES('019e704488007cd0b2cd8be6f9f6209d','ai_019e7044-8800-7cd0-b2cd-8be6f9f6209c');
-INSERT INTO "traces" VALUES('019e704488007cd0b2cd8be6f9f620a0','ai_019e7044-8800-7cd0-b2cd-8be6f9f6209f');
-INSERT INTO "traces" VALUES('019e704488007cd0b2cd8be6f9f620a3','ai_019e7044-8800-7cd0-b2cd-8be6f9f620a2');
-INSERT INTO "traces" VALUES('019e704488007cd0b2cd8be6f9f620a9','ai_019e7044-8800-7cd0-b2cd-8be6f9f620a8');
-INSERT INTO "traces" VALUES('019e704488007cd0b2cd8be6f9f620af','ai_019e7044-8800-7cd0-b2cd-8be6f9f620ae');
-INSERT INTO "traces" VALUES('019e704488007cd0b2cd8be6f9f620b5','ai_019e7044-8800-7cd0-b2cd-8be6f9f620b4');
 CREATE TABLE undelivered (
     consumer TEXT NOT NULL,
     dead     INTEGER NOT NULL,
@@ -201,25 +192,19 @@ CREATE TABLE unfinished (
     version          INTEGER NOT NULL,
     approval_digest  TEXT NOT NULL,
     effect_key       TEXT,
-    sequence         INTEGER NOT NULL,
-    noted            INTEGER NOT NULL,
-    run_number       INTEGER NOT NULL,
-    resume_at        INTEGER NOT NULL,
-    deadline_at      INTEGER NOT NULL
+    sequence         INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO "unfinished" VALUES('ai_019e7044-8800-7cd0-b2cd-8be6f9f6209c','acme','north','CREATE_INTERNAL_NOTE','internal','https://issuer.example#agent-7','PENDING_APPROVAL',0,1780086400,1,1,'f05c56b975a066f442bfb7638d4ac7fbaba3ea4ed3e6df9eb779624dfdc20145','refund:1',1,0,1,0,0);
-INSERT INTO "unfinished" VALUES('ai_019e7044-8800-7cd0-b2cd-8be6f9f6209f','acme','north','CREATE_INTERNAL_NOTE','internal','https://issuer.example#agent-7','PENDING',0,1780086400,1,1,'6b753a0debc4cffdd7ed4a0c878b1506ebaef81f5055b229ab0fb2688deb90fa',NULL,1,0,1,0,0);
-INSERT INTO "unfinished" VALUES('ai_019e7044-8800-7cd0-b2cd-8be6f9f620a2','acme','north','CREATE_INTERNAL_NOTE','internal','https://issuer.example#agent-7','RUNNING',0,1780086400,1,1,'81c2356253e82d120fbc1a52905684c949a9b888178939d70f4d1bf5e322799c',NULL,2,0,1,0,1780000120000);
-INSERT INTO "unfinished" VALUES('ai_019e7044-8800-7cd0-b2cd-8be6f9f620b4','acme','south','CREATE_INTERNAL_NOTE','internal','https://issuer.example#agent-7','IN_DOUBT',0,1780086400,1,1,'cd0258111d5243e693dbbee2e18d79c8e897ef6036fdf155dbc92fbbea48530d',NULL,3,0,1,0,1780000120000);
+INSERT INTO "unfinished" VALUES('ai_019e7044-8800-7cd0-b2cd-8be6f9f6209c','acme','north','CREATE_INTERNAL_NOTE','internal','https://issuer.example#agent-7','PENDING_APPROVAL',0,1780086400,1,1,'f05c56b975a066f442bfb7638d4ac7fbaba3ea4ed3e6df9eb779624dfdc20145','refund:1',1);
+INSERT INTO "unfinished" VALUES('ai_019e7044-8800-7cd0-b2cd-8be6f9f6209f','acme','north','CREATE_INTERNAL_NOTE','internal','https://issuer.example#agent-7','PENDING',0,1780086400,1,1,'6b753a0debc4cffdd7ed4a0c878b1506ebaef81f5055b229ab0fb2688deb90fa',NULL,1);
+INSERT INTO "unfinished" VALUES('ai_019e7044-8800-7cd0-b2cd-8be6f9f620a2','acme','north','CREATE_INTERNAL_NOTE','internal','https://issuer.example#agent-7','PENDING',0,1780086400,1,1,'81c2356253e82d120fbc1a52905684c949a9b888178939d70f4d1bf5e322799c',NULL,1);
+INSERT INTO "unfinished" VALUES('ai_019e7044-8800-7cd0-b2cd-8be6f9f620b4','acme','south','CREATE_INTERNAL_NOTE','internal','https://issuer.example#agent-7','PENDING',0,1780086400,1,1,'cd0258111d5243e693dbbee2e18d79c8e897ef6036fdf155dbc92fbbea48530d',NULL,1);
 CREATE INDEX intents_by_tenant ON intents (tenant_id, action_intent_id, account_id, action_type, proposed_by);
 CREATE INDEX intents_closed ON intents (tenant_id, status, action_intent_id)
     WHERE status <> 'PENDING_APPROVAL' AND status <> 'APPROVED';
-CREATE INDEX attempts_ended ON attempts (tenant_id, updated_at)
-    WHERE status <> 'RUNNING' AND status <> 'IN_DOUBT';
-CREATE INDEX attempts_without_effect ON attempts (tenant_id, status, action_intent_id)
-    WHERE status <> 'RUNNING' AND status <> 'SUCCEEDED' AND status <> 'IN_DOUBT';
-CREATE INDEX ledger_by_intent ON ledger (action_intent_id) WHERE action_intent_id <> '';
-CREATE INDEX ledger_by_chain ON ledger (tenant_id, account_id);
+CREATE INDEX executions_ended ON executions (tenant_id, updated_at)
+    WHERE status <> '' AND status <> 'RUNNING' AND status <> 'IN_DOUBT';
+CREATE INDEX executions_without_effect ON executions (tenant_id, status, action_intent_id)
+    WHERE status <> '' AND status <> 'RUNNING' AND status <> 'SUCCEEDED' AND status <> 'IN_DOUBT';
 CREATE INDEX ledger_without_intent ON ledger (trace_id, decision_trace_id) WHERE action_intent_id = '';
 CREATE UNIQUE INDEX objects_by_creation_key ON objects (tenant_id, creation_key);
 CREATE INDEX objects_by_age ON objects (tenant_id, object_type, created_at, object_id) WHERE deleted = 0;

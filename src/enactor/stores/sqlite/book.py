@@ -46,7 +46,7 @@ class Book:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.shared: Final = Shared()
         self.rows: Final = Rows(connection, self.shared.write)
-        self.states: Final = States(self.rows)
+        self.states: Final = States(self.rows, self.shared.sequences)
         self.news = News()
         self.shared.open(self.rows)
 
@@ -63,7 +63,6 @@ class Book:
         news, self.news = self.news, News()
         news.position = self.shared.position
         self.states.trim()
-        self.shared.trim()
         return news
 
     def stored(self, query: str, key: Row) -> str:

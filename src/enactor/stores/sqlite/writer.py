@@ -159,6 +159,7 @@ class Writer:
                     waiting.conflict = conflict
             self._book.rows.flush()
             if self._connection.in_transaction:
+                self._book.shared.keep_up()
                 self._commit()
         except BaseException as error:  # noqa: BLE001 - whatever it was, nobody may be told that a commit happened
             # After an error in the middle of a batch or of a commit, memory, file and log may differ, and what a
