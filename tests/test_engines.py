@@ -12,6 +12,7 @@ from enactor.engines.local import LocalEngine
 from enactor.ports.engine import Engine
 from enactor.stores.memory import MemoryStore
 from enactor.stores.sqlite import SqliteStore
+from tests.engines.interpreter import SimulatedAws
 
 
 class TestLocalEngine(EngineConformance):
@@ -34,5 +35,26 @@ class TestLocalEngine(EngineConformance):
 
         def make(world: World) -> Engine:
             return LocalEngine(world.driver(), world.store, world.clock)
+
+        return make
+
+
+class TestStepFunctionsEngine(EngineConformance):
+    """The generated state machine with the functions' code, over the memory store; `tests/aws` runs it on emulators."""
+
+    @pytest.fixture
+    async def world(self) -> AsyncIterator[World]:
+        """A world in memory."""
+        clock = ManualClock()
+        store = MemoryStore(clock)
+        yield await open_world(store, clock)
+        await store.close()
+
+    @pytest.fixture
+    def make_engine(self) -> MakeEngine:
+        """Everything from the bus to the sweeper, simulated around the real parts."""
+
+        def make(world: World) -> Engine:
+            return SimulatedAws(world)
 
         return make

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, SecretStr
 
+from enactor.conformance.clocks import ManualClock
 from enactor.conformance.target import Target
 from enactor.conformance.tools import MakePlane, ToolPlaneConformance, timely
 from enactor.connectors.sdk import Connector, FunctionConnector, Refused, ToolCall, ToolResult, UndoArguments, tool
@@ -12,6 +13,8 @@ from enactor.domain.action_type import WriteMode, WriteSemantics
 from enactor.domain.errors import ConfigurationError
 from enactor.domain.outcome import ObjectRef
 from enactor.domain.permit import CallResult
+from enactor.gateway.doors import GuardRules
+from enactor.gateway.guards import GuardedPlane, Guards
 from enactor.gateway.in_process import InProcessToolPlane
 from enactor.gateway.secrets import EnvFileSecrets
 from enactor.ports.tools import ToolPlane
@@ -26,6 +29,20 @@ class TestInProcessToolPlane(ToolPlaneConformance):
 
         def make(target: Target) -> ToolPlane:
             return InProcessToolPlane([target], EnvFileSecrets({}))
+
+        return make
+
+
+class TestGuardedPlane(ToolPlaneConformance):
+    """The same with guards around them."""
+
+    @pytest.fixture
+    def make_plane(self, clock: ManualClock) -> MakePlane:
+        """A plane over the target."""
+
+        def make(target: Target) -> ToolPlane:
+            rules = GuardRules(concurrency=8, calls_per_minute=600, timeout_seconds=90)
+            return GuardedPlane(InProcessToolPlane([target], EnvFileSecrets({})), Guards(default=rules), clock)
 
         return make
 
@@ -161,3 +178,13 @@ async def test_a_plain_function_is_a_tool() -> None:
     assert (reply.result, reply.refs, said) == (CallResult.DONE, (), ["anaana"])
     late = await plane.call(request, iter([True, False]).__next__)
     assert (late.result, said) == (CallResult.NOT_SENT, ["anaana"])
+
+
+def test_what_a_tool_cannot_be_told() -> None:
+    """A misspelled option is an error where it is written, not a default that nobody wanted."""
+    with pytest.raises(TypeError, match="retries"):
+
+        @tool(retries=3)  # type: ignore[call-overload]
+        def greet(name: str) -> str:
+            """Greets."""
+            return name

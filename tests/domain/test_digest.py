@@ -81,6 +81,7 @@ NOT_COVERED: dict[str, Any] = {
     "decided_reason": "because",
     "switch_marks": (SwitchMark("global", 1),),
     "labels": {"a": "b"},
+    "erased_at": "2026-01-01T00:00:00.000Z",
 }
 
 

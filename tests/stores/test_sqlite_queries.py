@@ -12,10 +12,21 @@ from enactor.conformance.clocks import ManualClock
 from enactor.conformance.store.base import approved
 from enactor.domain.ledger import ChainVerifier
 from enactor.ports.store import LedgerFilter
-from enactor.stores.sqlite import SqliteStore, ledger_reads, listings
+from enactor.stores.sqlite import SqliteStore, ledger_reads, listings, log_reads
 from enactor.stores.sqlite.migrate import migrate, migrations
 
-LARGE = ("intents", "executions", "ledger", "ledger_of_intents", "ledger_of_chains", "traces", *"iepcot")
+LARGE = (
+    "log_tiles",
+    "log_leaves",
+    "log_checkpoints",
+    "intents",
+    "executions",
+    "ledger",
+    "ledger_of_intents",
+    "ledger_of_chains",
+    "traces",
+    *"iepcotl",
+)
 
 
 @pytest.fixture
@@ -47,6 +58,10 @@ def plan(connection: sqlite3.Connection, query: str) -> list[str]:
         pytest.param(ledger_reads._OF_CHAIN, id="ledger of a chain"),
         pytest.param(ledger_reads._ACCOUNTS, id="accounts of a ledger"),
         pytest.param(ledger_reads._AT, id="ledger by position"),
+        pytest.param(log_reads._FEED, id="feed of the logs"),
+        pytest.param(log_reads._TILES, id="tiles of a log"),
+        pytest.param(log_reads._LEAVES, id="leaves of a log"),
+        pytest.param(log_reads._CHECKPOINTS, id="checkpoints of a log"),
     ],
 )
 def test_no_query_reads_a_large_table_from_end_to_end(connection: sqlite3.Connection, query: str) -> None:

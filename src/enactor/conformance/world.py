@@ -16,6 +16,7 @@ from enactor.domain.outcome import ActionOutcome
 from enactor.domain.permit import CallResult, WritePermit
 from enactor.domain.policy import PolicyAnswer, PolicyQuestion, PolicySet
 from enactor.domain.principal import Principal, Role, agent, person
+from enactor.gateway.guards import GuardedPlane, Guards
 from enactor.gateway.in_process import InProcessToolPlane
 from enactor.gateway.secrets import EnvFileSecrets
 from enactor.pipeline.driver import Driven, Driver, Progress
@@ -80,7 +81,7 @@ class Permissive:
 class Doors:
     """A tool plane with doors: a closed one puts calls off. `redefined` changes what a tool is declared as."""
 
-    def __init__(self, plane: InProcessToolPlane) -> None:
+    def __init__(self, plane: ToolPlane) -> None:
         self._plane = plane
         self.closed = ""
         self.redefined: dict[str, ToolDefinition | None] = {}
@@ -109,7 +110,7 @@ class World:
     Args:
         store: an open, empty store; `open_world` registers the target's tools in it.
         clock: the clock that the store was opened with.
-        engine: who drives runs; the test itself, unless given.
+        guards: what is held against calls to the target; nothing, unless given.
     """
 
     def __init__(
@@ -120,13 +121,14 @@ class World:
         settings: Settings | None = None,
         limits: Limits | None = None,
         seed: int = 0,
+        guards: Guards | None = None,
     ) -> None:
         self.clock = clock
         self.randomness = SeededRandomness(seed)
         self.store = store
         self.target = Target(clock)
         self.plane = InProcessToolPlane([self.target], EnvFileSecrets({}))
-        self.doors = Doors(self.plane)
+        self.doors = Doors(self.plane if guards is None else GuardedPlane(self.plane, guards, clock))
         self.settings = settings or Settings()
         self.ids = Ids(clock, self.randomness)
         self.ctx = Context(clock, self.ids, self.randomness, self.settings)

@@ -1,1 +1,1 @@
-"""Connectors: classes whose methods are tools. `sdk.py` is what they are written with."""
+"""Connectors: classes whose methods are tools. `sdk` is what they are written with."""

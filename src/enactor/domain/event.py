@@ -10,12 +10,14 @@ from enactor.domain.ledger import LedgerEntry, LedgerEvent
 
 SOURCE: Final = "enactor"
 _SIGNALS: Final = frozenset({LedgerEvent.ACTION_EXECUTED, LedgerEvent.ACTION_FAILED})
+_CHECKPOINTS: Final = frozenset({LedgerEvent.CHECKPOINT_PUBLISHED, LedgerEvent.CHECKPOINT_COSIGNED})
 
 
 def cloud_event(entry: LedgerEntry) -> dict[str, Any]:
     """The CloudEvent of a ledger entry. Its `id` is the entry's, so every delivery of it can be deduplicated.
 
     `sequence` follows the CloudEvents sequence extension: it grows within one execution and sorts as text.
+    A checkpoint's event carries the signed note itself, so that a copy of it lies outside the store.
     """
     body: dict[str, Any] = {
         "specversion": "1.0",
@@ -43,4 +45,8 @@ def cloud_event(entry: LedgerEntry) -> dict[str, Any]:
         body["data"]["outcome_revision"] = revision
         body["data"]["signal_id"] = f"signal/{entry.action_intent_id}/{entry.run_number}/{revision or entry.sequence}"
         body["data"]["dedupe_key"] = body["data"]["signal_id"]
+    elif entry.event_type in _CHECKPOINTS and entry.data:
+        note = orjson.loads(entry.data).get("checkpoint")
+        if isinstance(note, str):
+            body["data"]["checkpoint"] = note
     return body

@@ -92,6 +92,7 @@ class ActionIntent(Struct, frozen=True, kw_only=True, omit_defaults=True):
             any other generation at a permit means that a switch was on in between.
         shadow: evaluated and recorded only; it is never executed.
         expires_at_epoch: seconds since the epoch.
+        erased_at: when its personal data was erased, RFC 3339; empty while it is there. See `enactor.domain.erasure`.
     """
 
     action_intent_id: str
@@ -133,6 +134,7 @@ class ActionIntent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     switch_marks: tuple[SwitchMark, ...] = ()
     shadow: bool = False
     labels: dict[str, str] = field(default_factory=dict)
+    erased_at: str = ""
 
 
 def is_expired(intent: ActionIntent, now_ms: int) -> bool:

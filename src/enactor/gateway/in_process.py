@@ -200,6 +200,7 @@ def _bind(
             spec.summary,
             spec.effect_key,
             msgspec.to_builtins(spec.target),
+            *([spec.definition] if spec.definition else []),
         ]
     )
     definition = ToolDefinition(

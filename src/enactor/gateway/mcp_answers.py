@@ -7,7 +7,15 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from mcp.shared.exceptions import MCPError
-from mcp_types import CONNECTION_CLOSED, PARSE_ERROR, REQUEST_TIMEOUT, CallToolResult, Result, TextContent
+from mcp_types import (
+    CONNECTION_CLOSED,
+    INTERNAL_ERROR,
+    PARSE_ERROR,
+    REQUEST_TIMEOUT,
+    CallToolResult,
+    Result,
+    TextContent,
+)
 
 from enactor.domain.errors import ErrorClass, FailureCode
 from enactor.domain.permit import CallResult
@@ -102,7 +110,13 @@ def not_sent(code: str, message: str, *, retryable: bool = True) -> Reply:
     )
 
 
-def unknown(message: str, *, code: FailureCode = FailureCode.TOOL_FAILED, retry_after: float | None = None) -> Reply:
+def unknown(
+    message: str,
+    *,
+    code: FailureCode = FailureCode.TOOL_FAILED,
+    retry_after: float | None = None,
+    answered: bool = False,
+) -> Reply:
     """Something left, and nobody knows what it did."""
     timeout = code is FailureCode.TOOL_TIMEOUT
     return Reply(
@@ -112,19 +126,20 @@ def unknown(message: str, *, code: FailureCode = FailureCode.TOOL_FAILED, retry_
         error_code=code.value,
         message=message,
         retry_after_seconds=retry_after,
+        answered=answered,
     )
 
 
 def _answered(rule: ToolRule, result: CallToolResult, secrets: Secrets) -> Reply:
     if result.result_type != "complete":
-        return unknown("The tool's answer is of a kind that is not known here.")
+        return unknown("The tool's answer is of a kind that is not known here.", answered=True)
     if result.is_error:
         # What a third party calls an error may well have come after the effect.
-        return unknown(f"The tool says that it failed: {_quoted(said(result), secrets)}")
+        return unknown(f"The tool says that it failed: {_quoted(said(result), secrets)}", answered=True)
     try:
         refs = extract_refs(rule.refs, data_of(result))
     except AnswerIncomplete as error:
-        return unknown(f"The tool's answer does not say what it did: {error}")
+        return unknown(f"The tool's answer does not say what it did: {error}", answered=True)
     return Reply(result=CallResult.DONE, refs=refs)
 
 
@@ -157,7 +172,12 @@ def _refused(
     code: str, message: str, *, retryable: bool = False, error_class: ErrorClass = ErrorClass.DOWNSTREAM
 ) -> Reply:
     return Reply(
-        result=CallResult.REFUSED, retryable=retryable, error_class=error_class, error_code=code, message=message
+        result=CallResult.REFUSED,
+        retryable=retryable,
+        error_class=error_class,
+        error_code=code,
+        message=message,
+        answered=True,
     )
 
 
@@ -169,10 +189,11 @@ def _protocol_error(rule: ToolRule, flight: Flight, error: MCPError, secrets: Se
     if code in rule.effect_free_codes and (flight.status is None or flight.status < 500):
         return _refused(FailureCode.TOOL_REFUSED.value, f"The server refused the call ({code}): {quoted}")
     if flight.status is not None and flight.status >= 300:
-        return unknown(f"The server answered {flight.status}.", retry_after=flight.retry_after)
+        refused = flight.status < 500 and flight.status not in (408, 429)
+        return unknown(f"The server answered {flight.status}.", retry_after=flight.retry_after, answered=refused)
     if code in (PARSE_ERROR, CONNECTION_CLOSED):
         return unknown("The call left, and its answer could not be read to the end.")
-    return unknown(f"The server answered with an error ({code}): {quoted}")
+    return unknown(f"The server answered with an error ({code}): {quoted}", answered=code != INTERNAL_ERROR)
 
 
 def _no_answer(flight: Flight, outcome: Result | BaseException) -> Reply:
@@ -183,7 +204,7 @@ def _no_answer(flight: Flight, outcome: Result | BaseException) -> Reply:
     if flight.error:
         return unknown(f"The call left, and no answer came: {flight.reason}.")
     if isinstance(outcome, Result):
-        return unknown("The tool asks for more input, which nobody here gives.")
+        return unknown("The tool asks for more input, which nobody here gives.", answered=True)
     return unknown("The answer does not fit what the tool declares.")
 
 

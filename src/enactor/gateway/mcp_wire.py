@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextvars
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -144,7 +145,7 @@ class Wire(httpx2.AsyncBaseTransport):
         response = await self._inner.handle_async_request(outgoing)
         if flight is not None:
             flight.status = response.status_code
-            flight.retry_after = _seconds(response.headers.get("retry-after"))
+            flight.retry_after = _seconds(response.headers)
         if response.status_code == 401:
             self.failure = "the server does not accept the credentials (401)"
         elif response.status_code >= 400:
@@ -223,9 +224,16 @@ def _said(error: Exception) -> str:
             return "the connection broke"
 
 
-def _seconds(value: str | None) -> float | None:
-    """`Retry-After` as seconds (RFC 9110, section 10.2.3); the form with a date is not heeded."""
-    return float(value) if value is not None and value.isascii() and value.isdigit() and len(value) <= 6 else None
+def _seconds(headers: httpx.Headers) -> float | None:
+    """`Retry-After` as seconds (RFC 9110, section 10.2.3); a date is counted from the answer's own `Date`."""
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        wait = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("date", ""))
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return max(0.0, wait.total_seconds())
 
 
 class Gate:

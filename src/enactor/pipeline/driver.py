@@ -60,6 +60,8 @@ class Progress(StrEnum):
     ENDED = "ENDED"
     WAITING = "WAITING"
     NOTHING = "NOTHING"
+    STEPPED = "STEPPED"
+    """Only where steps are run apart (`stepping.py`): another step is next."""
 
 
 class Driven(Struct, frozen=True):
@@ -69,12 +71,14 @@ class Driven(Struct, frozen=True):
         until: WAITING: when to come back, epoch milliseconds.
         fence: the fence this driver holds, to be given when it comes back itself; 0 when it holds none.
         status: the run's status as last committed.
+        next_step: STEPPED: the name of the step that is next.
     """
 
     progress: Progress
     run: Run | None = None
     until: int = 0
     fence: int = 0
+    next_step: str = ""
 
     @property
     def status(self) -> RunStatus | None:
@@ -107,7 +111,11 @@ class Driver:
             IntentNotFound, ApprovalStale: there is nothing to run, or no approval in force; nothing was changed.
             StoreFailed: the store cannot tell what happened; the process has to stop.
         """
-        drive = _Drive(self, request, earlier, held_fence)
+        return await self.race(Drive(self, request, earlier, held_fence))
+
+    @staticmethod
+    async def race(drive: Drive) -> Driven:
+        """Has a drive go again after every race it loses. Raises what `drive` raises."""
         for _ in range(_RACES):
             try:
                 return await drive.go()
@@ -157,7 +165,7 @@ class Driver:
         return entry
 
 
-class _Drive:
+class Drive:
     """One drive: what it holds, and a reply that is not durable yet."""
 
     def __init__(self, driver: Driver, request: RunRequest, earlier: Earlier, held_fence: int) -> None:
@@ -191,13 +199,19 @@ class _Drive:
                 raise ApprovalStale(f"No approval is in force; the intent is {reads.intent.status}.")
         if reads.intent.shadow:
             return Driven(Progress.NOTHING, run)
-        if self._over_budget:
-            reads = msgspec.structs.replace(reads, budget_exceeded=True)
+        reads = self._with_budget(reads)
         turn = STEPS[0].run(run, reads, self._ctx)
         if not isinstance(turn, Duplicate) or run.attempt is None:
             return await self._follow(turn, STEPS[0], reads)
         turn = recover(run, reads, self._ctx, self._earlier, self._held_fence)
         return await self._follow(turn, _BEFORE_MAPPING, reads)
+
+    def _with_budget(self, reads: Reads) -> Reads:
+        return msgspec.structs.replace(reads, budget_exceeded=True) if self._over_budget else reads
+
+    def _stops_before(self, step: Step) -> bool:
+        """Whether that step is somebody else's: what is known is made durable, and the drive ends there."""
+        return False
 
     async def _follow(self, turn: Turn, current: Step, reads: Reads) -> Driven:
         """Follows turns to the end or to a wait, holding commands back until something has to be durable."""
@@ -208,6 +222,9 @@ class _Drive:
                     pending += turn.commands
                     compensating = turn.run.lock.phase is Phase.COMPENSATION
                     current = _COMPENSATION if compensating else following(current.name)
+                    if self._stops_before(current):
+                        await self._commit(turn.run, pending, ())
+                        return Driven(Progress.STEPPED, turn.run, fence=self._held_fence, next_step=current.name)
                     turn = current.run(turn.run, reads, self._ctx)
                 case Call():
                     await self._commit(turn.run, pending, turn.commands)

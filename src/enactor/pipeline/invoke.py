@@ -24,6 +24,7 @@ from enactor.domain.permit import (
     next_call,
     of_purpose,
 )
+from enactor.domain.time import rfc3339
 from enactor.pipeline import partial
 from enactor.pipeline.calls import Plan, new_permit, plan_of, request_for
 from enactor.pipeline.model import Call, Context, LookUp, Reads, Run, Turn, Wait, with_attempt, with_permit
@@ -274,6 +275,8 @@ def looked_up(turn: LookUp, reads: Reads, ctx: Context, asked_at: int, answer: L
     """
     run = turn.run
     plan = plan_of(run, reads)
+    if answer.deferred_reason:
+        return _look_up_put_off(plan, run, reads, ctx, answer)
     entry = ctx.entry(
         run,
         reads.intent,
@@ -299,3 +302,18 @@ def looked_up(turn: LookUp, reads: Reads, ctx: Context, asked_at: int, answer: L
     run = with_permit(run, found)
     settle = SettlePermit(permit=found, expected=last.result, expected_fence=run.lock.fence)
     return invoke_tool(run, reads, ctx, (entry, settle))
+
+
+def _look_up_put_off(plan: Plan, run: Run, reads: Reads, ctx: Context, answer: LookUpResult) -> Turn:
+    """A closed door answers nothing. The run waits for it, but not for ever before people hear of the doubt."""
+    until = ctx.now_ms() + max(1_000, int((answer.retry_after_seconds or 0.0) * 1000))
+    entry = ctx.entry(
+        run,
+        reads.intent,
+        LedgerEvent.EXECUTION_DEFERRED,
+        {"reason": answer.deferred_reason, "until": rfc3339(until), "purpose": plan.purpose.value, "look_up": True},
+    )
+    asked = max(permit.reply_not_after for permit in of_purpose(run.permits, plan.purpose))
+    if run.lock.status is RunStatus.RUNNING and until <= asked + ctx.settings.look_up_patience_ms:
+        return wait(run, ctx, until, answer.deferred_reason, (entry,))
+    return invoke_tool(msgspec.structs.replace(run, cannot_tell=True), reads, ctx, (entry,))

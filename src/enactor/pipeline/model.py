@@ -95,6 +95,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         grace_ms: how long past its deadline a run is left to its holder.
         backoff_ms: the first wait before a retry; doubles each time, up to `backoff_cap_ms`.
         max_deferrals: how often closed doors may put one run off.
+        look_up_patience_ms: how long after its calls a run waits for a door that puts its look-ups off, before it is in
+            doubt.
         doubt_look_up_ms: how long after it fell in doubt a run is looked up again; doubles each time.
     """
 
@@ -104,6 +106,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     backoff_ms: int = 2_000
     backoff_cap_ms: int = 300_000
     max_deferrals: int = 200
+    look_up_patience_ms: int = 600_000
     doubt_look_up_ms: int = 60_000
 
 

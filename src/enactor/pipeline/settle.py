@@ -9,6 +9,7 @@ from enactor.domain.errors import ErrorClass, FailureCode
 from enactor.domain.intent import is_expired
 from enactor.domain.ledger import LedgerEvent
 from enactor.domain.permit import CLEAN, CallResult, Verdict, WritePermit, collides, done_by, is_clean, of_purpose
+from enactor.domain.time import rfc3339
 from enactor.pipeline import partial
 from enactor.pipeline.calls import Plan, plan_of
 from enactor.pipeline.invoke import calls_made, done_with, exhausted, invoke_tool, repeat_of, wait
@@ -124,6 +125,12 @@ def _deferred(plan: Plan, run: Run, reads: Reads, ctx: Context, reply: Reply, co
         run,
         reads.intent,
         LedgerEvent.EXECUTION_DEFERRED,
-        {"reason": reply.deferred_reason, "deferral": count, "delay_ms": delay, "purpose": plan.purpose.value},
+        {
+            "reason": reply.deferred_reason,
+            "deferral": count,
+            "delay_ms": delay,
+            "until": rfc3339(until),
+            "purpose": plan.purpose.value,
+        },
     )
     return wait(run, ctx, until, reply.deferred_reason, (*commands, entry))

@@ -18,6 +18,7 @@ from enactor.domain.budget import Budget
 from enactor.domain.intent import ActionIntent, SwitchMark
 from enactor.domain.kill_switch import KillSwitch
 from enactor.domain.ledger import LedgerRecord
+from enactor.domain.log import LogCheckpoint, LogHead, LogKey, LogLeaf, LogTile
 from enactor.domain.outcome import ActionOutcome
 from enactor.domain.permit import CallResult, WritePermit
 from enactor.domain.policy import PolicySet
@@ -227,6 +228,65 @@ class DeleteObject(Struct, frozen=True, kw_only=True):
     expected_version: int
 
 
+class AppendToLog(Struct, frozen=True, kw_only=True):
+    """Makes a tenant's log grow by the entries of `leaves`, in their order.
+
+    Condition: the log is `expected` (`LOG_CHANGED`, with the stored head). The expected root says what is in the log,
+    and so two sequencers cannot make two logs of it: whoever comes second has to begin again from what is there.
+    The leaves are at most `Store.log_batch` and follow the expected head without a gap. Tiles replace what is stored
+    at their place.
+    """
+
+    expected: LogHead
+    head: LogHead
+    leaves: tuple[LogLeaf, ...]
+    tiles: tuple[LogTile, ...]
+
+
+class KeepCheckpoint(Struct, frozen=True, kw_only=True):
+    """Stores a signed checkpoint.
+
+    Conditions: the tenant's log has at least its size, and no checkpoint of that size or a larger one is stored
+    (`LOG_CHANGED`, with the newest checkpoint, if any).
+    """
+
+    checkpoint: LogCheckpoint
+
+
+class CosignCheckpoint(Struct, frozen=True, kw_only=True):
+    """Replaces a stored checkpoint's note by one with more signatures.
+
+    Conditions: a checkpoint of the size is stored (`NOT_FOUND`), and its note is still `expected_note`
+    (`VERSION_CHANGED`, with the stored checkpoint).
+    """
+
+    checkpoint: LogCheckpoint
+    expected_note: str
+
+
+class PutLogKey(Struct, frozen=True, kw_only=True):
+    """Publishes a key of a tenant's checkpoints, or changes its validity. Keys are never taken back."""
+
+    key: LogKey
+
+
+class EraseIntent(Struct, frozen=True, kw_only=True):
+    """Erases the personal data of everything that is stored about an intent; see `enactor.domain.erasure`.
+
+    Of its ledger entries so far the data and the salt; of the intent, its revisions, decisions, lock, permits and
+    outcomes what the functions there take away, the intent's version growing by one; `Idempotency-Key`s and the effect
+    key altogether; of internal objects that its keys made, the body and the key, and they are deleted. Entries that
+    this commit appends keep their data if they stand after it. Doing it again erases what has come since.
+
+    Conditions: the intent exists in the tenant (`NOT_FOUND`), it is over, and no permit of it is open
+    (`STATUS_CHANGED`).
+    """
+
+    tenant_id: str
+    action_intent_id: str
+    erased_at: str
+
+
 Command = (
     CreateIntent
     | ReserveRequest
@@ -247,6 +307,11 @@ Command = (
     | SetPolicies
     | CreateObject
     | DeleteObject
+    | AppendToLog
+    | KeepCheckpoint
+    | CosignCheckpoint
+    | PutLogKey
+    | EraseIntent
 )
 
 
@@ -272,6 +337,7 @@ class ConflictKind(StrEnum):
     CANCEL_REQUESTED = "CANCEL_REQUESTED"
     OUTCOME_EXISTS = "OUTCOME_EXISTS"
     OBJECT_EXISTS = "OBJECT_EXISTS"
+    LOG_CHANGED = "LOG_CHANGED"
 
 
 class Conflict(Exception):

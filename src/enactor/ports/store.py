@@ -18,6 +18,8 @@ from enactor.domain.budget import Budget
 from enactor.domain.intent import ActionIntent
 from enactor.domain.kill_switch import ContainedRun, KillSwitch
 from enactor.domain.ledger import LedgerEntry, LedgerEvent
+from enactor.domain.log import LogCheckpoint, LogHead, LogKey, LogLeaf, LogRow
+from enactor.domain.merkle import Place
 from enactor.domain.outcome import ActionOutcome
 from enactor.domain.permit import WritePermit
 from enactor.domain.policy import PolicySet
@@ -128,6 +130,11 @@ class StoreInfo(Struct, frozen=True, kw_only=True):
 
 class Store(Protocol):
     """A place for everything Enactor knows. `commit` is the one way to write."""
+
+    @property
+    def log_batch(self) -> int:
+        """How many leaves one `AppendToLog` may carry."""
+        ...
 
     async def commit(self, commands: Sequence[Command]) -> None:
         """Does all of `commands`, durably, or none of them.
@@ -294,7 +301,49 @@ class Store(Protocol):
         """Forgets the record, if there is one: the event was taken after all, or is not wanted any more."""
         ...
 
+    # -- logs: the Merkle trees over the ledger ------------------------------------------------------------------
+
+    async def log_feed(self, position: int, limit: int) -> tuple[LogRow, ...]:
+        """What the logs need of the entries of all tenants after a position, in order; see `entries_after`."""
+        ...
+
+    async def log_head(self, tenant_id: str) -> LogHead | None:
+        """Where a tenant's log ends; None while nothing is in it."""
+        ...
+
+    async def log_heads(self, limit: int, after: str | None = None) -> tuple[LogHead, ...]:
+        """The ends of all logs, by tenant id, from after the tenant `after` on."""
+        ...
+
+    async def log_tiles(self, tenant_id: str, places: Sequence[Place]) -> dict[Place, bytes]:
+        """Tiles of a tenant's log, by level and number. Those that are not there are left out."""
+        ...
+
+    async def log_leaves(self, tenant_id: str, entry_ids: Sequence[str]) -> dict[str, LogLeaf]:
+        """Where entries are in a tenant's log, by entry id. Those that are not in it are left out."""
+        ...
+
+    async def log_checkpoint(self, tenant_id: str, size: int | None = None) -> LogCheckpoint | None:
+        """The checkpoint of a size; the newest without one."""
+        ...
+
+    async def log_checkpoints(self, tenant_id: str, limit: int, below: int | None = None) -> tuple[LogCheckpoint, ...]:
+        """Checkpoints, the largest first; only those of a size below `below`, if given."""
+        ...
+
+    async def log_keys(self, tenant_id: str) -> tuple[LogKey, ...]:
+        """Every key that was published for a tenant's checkpoints, by the time it was taken into use."""
+        ...
+
     # -- operations ----------------------------------------------------------------------------------------------
+
+    async def scrub(self) -> None:
+        """Removes from the store's own files what is left in them of data that was erased or replaced.
+
+        It may take long and holds up every commit. What a store cannot reach (backups, a file system's or a provider's
+        copies) its documentation names. Raises `StoreFailed`.
+        """
+        ...
 
     async def info(self) -> StoreInfo:
         """What `doctor` shows. Raises `StoreFailed` when the store cannot be read."""

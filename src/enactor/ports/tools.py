@@ -88,6 +88,7 @@ class Reply(Struct, frozen=True, kw_only=True):
         retry_after_seconds: the target's own wish.
         deferred_reason: NOT_SENT because a door was closed (limit, breaker): the run is put off, not retried.
         artifact_ref: where a large response was put.
+        answered: UNKNOWN or REFUSED, but by an answer which shows that the target works: it counts against no breaker.
     """
 
     result: CallResult
@@ -100,14 +101,22 @@ class Reply(Struct, frozen=True, kw_only=True):
     retry_after_seconds: float | None = None
     deferred_reason: str = ""
     artifact_ref: str | None = None
+    answered: bool = False
 
 
 class LookUpResult(Struct, frozen=True, kw_only=True):
-    """What a search of the target by our key found. `found` None means that the target cannot tell."""
+    """What a search of the target by our key found. `found` None means that the target cannot tell.
+
+    Attributes:
+        deferred_reason: the target was not asked, because a door was closed (breaker): the look-up is put off.
+        retry_after_seconds: for how long at least.
+    """
 
     found: bool | None
     refs: tuple[ObjectRef, ...] = ()
     message: str = ""
+    deferred_reason: str = ""
+    retry_after_seconds: float | None = None
 
 
 class ToolPlane(Protocol):

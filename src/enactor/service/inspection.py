@@ -13,6 +13,7 @@ from enactor.domain.intent import ActionIntent, IntentStatus
 from enactor.domain.ledger import LedgerEntry
 from enactor.domain.outcome import ActionOutcome, CompensationStatus, ObjectRef
 from enactor.domain.principal import ALL_ACCOUNTS, Permission, Principal
+from enactor.domain.time import rfc3339
 from enactor.ports.commands import InternalObject
 from enactor.ports.store import ExecutionFilter, ExecutionRow, LedgerFilter, Page
 from enactor.service.core import Core
@@ -86,7 +87,7 @@ def explain(intent: ActionIntent, attempt: ExecutionAttempt | None, outcome: Act
         case RunStatus.RUNNING if attempt.phase is Phase.COMPENSATION:
             return "Done in part; the partial effect is being taken back."
         case RunStatus.RUNNING if attempt.waiting_for:
-            return f"Waits: {attempt.waiting_for}."
+            return f"Waits until {rfc3339(attempt.resume_at)}: {attempt.waiting_for}."
         case RunStatus.RUNNING:
             return "Is being executed."
         case RunStatus.SUCCEEDED:

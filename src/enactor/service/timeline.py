@@ -42,46 +42,69 @@ _STAGES: Final[dict[LedgerEvent, str]] = {
     LedgerEvent.REPLAY_FAILED: "outcome",
 }
 _Writer = Callable[[dict[str, Any], str], str]
-_RETRY: Final = frozenset({LedgerEvent.WRITE_PERMITTED, LedgerEvent.TOOL_INVOKED, LedgerEvent.TOOL_RETRY_SCHEDULED})
+_CALLS: Final = frozenset({LedgerEvent.WRITE_PERMITTED, LedgerEvent.TOOL_INVOKED})
+_AGAIN: Final = (LedgerEvent.TOOL_RETRY_SCHEDULED, LedgerEvent.EXECUTION_DEFERRED)
+"""What comes after a call that is made again, or was put off."""
 
 
 def timeline(entries: Sequence[LedgerEntry]) -> tuple[TimelineLine, ...]:
-    """The lines of `entries`, which are about one intent and in order. A chain of retries becomes one line."""
+    """The lines of `entries`, which are about one intent and in order. A chain of retries, or of deferrals, is one."""
     lines: list[TimelineLine] = []
     index = 0
     while index < len(entries):
-        end = _retries_until(entries, index)
-        if end > index:
-            lines.append(_folded(entries[index:end]))
-            index = end
+        kind, end = _chain(entries, index)
+        if kind is LedgerEvent.TOOL_RETRY_SCHEDULED:
+            lines.append(_retried(entries[index:end]))
+        elif kind is not None:
+            lines.append(_put_off(entries[index:end]))
         else:
             lines.append(_line(entries[index]))
-            index += 1
+        index = end
     return tuple(lines)
 
 
-def _retries_until(entries: Sequence[LedgerEntry], start: int) -> int:
-    """The end of a stretch of calls that were retried, the last retry included; `start` when there is none."""
-    end, last_retry = start, start
-    while end < len(entries) and entries[end].event_type in _RETRY:
-        end += 1
-        if entries[end - 1].event_type is LedgerEvent.TOOL_RETRY_SCHEDULED:
-            last_retry = end
-    return last_retry
+def _chain(entries: Sequence[LedgerEntry], start: int) -> tuple[LedgerEvent | None, int]:
+    """The kind and the end of a stretch of calls that all ended the same way: to be made again, or put off."""
+    kind, end = None, start
+    for index in range(start, len(entries)):
+        event = entries[index].event_type
+        if event in _AGAIN and kind in (None, event):
+            kind, end = event, index + 1
+        elif event not in _CALLS:
+            break
+    return kind, max(end, start + 1)
 
 
-def _folded(entries: Sequence[LedgerEntry]) -> TimelineLine:
-    retries = [_data(entry) for entry in entries if entry.event_type is LedgerEvent.TOOL_RETRY_SCHEDULED]
+def _retried(entries: Sequence[LedgerEntry]) -> TimelineLine:
+    retries = _all(entries, LedgerEvent.TOOL_RETRY_SCHEDULED)
     codes = sorted({str(data.get("error_code") or "unknown") for data in retries})
-    times = "once" if len(retries) == 1 else f"{len(retries)} times"
-    first, last = entries[0], entries[-1]
+    return _folded(entries, f"Called and will be called again, {_times(retries)}, after {', '.join(codes)}")
+
+
+def _put_off(entries: Sequence[LedgerEntry]) -> TimelineLine:
+    deferrals = _all(entries, LedgerEvent.EXECUTION_DEFERRED)
+    last = deferrals[-1]
+    often = "" if len(deferrals) == 1 else f" {_times(deferrals)}, last"
+    return _folded(entries, f"Put off{often} until {last.get('until') or 'later'}: {_said(last, 'reason')}")
+
+
+def _all(entries: Sequence[LedgerEntry], event: LedgerEvent) -> list[dict[str, Any]]:
+    return [_data(entry) for entry in entries if entry.event_type is event]
+
+
+def _times(of: Sequence[object]) -> str:
+    return "once" if len(of) == 1 else f"{len(of)} times"
+
+
+def _folded(entries: Sequence[LedgerEntry], text: str) -> TimelineLine:
+    last = entries[-1]
     return TimelineLine(
         timestamp=last.timestamp,
         stage="execution",
-        event_type=LedgerEvent.TOOL_RETRY_SCHEDULED.value,
+        event_type=last.event_type.value,
         actor=last.actor,
-        text=f"Called and will be called again, {times}, after {', '.join(codes)}",
-        run_number=first.run_number,
+        text=text,
+        run_number=entries[0].run_number,
         folded=len(entries),
     )
 
@@ -97,7 +120,7 @@ def _line(entry: LedgerEntry) -> TimelineLine:
         stage=_STAGES.get(entry.event_type, "execution"),
         event_type=entry.event_type.value,
         actor=entry.actor,
-        text=_text(entry.event_type, _data(entry), entry.actor),
+        text=_text(entry.event_type, _data(entry), entry.actor) if entry.data else _erased(entry.event_type),
         run_number=entry.run_number,
     )
 
@@ -167,7 +190,6 @@ _WRITERS: Final[dict[LedgerEvent, _Writer]] = {
     LedgerEvent.TOOL_RETRY_SCHEDULED: lambda data, _: (
         f"Will be called again after {data.get('error_code') or 'an unknown result'}"
     ),
-    LedgerEvent.EXECUTION_DEFERRED: lambda data, _: f"Put off: {data.get('reason')}",
     LedgerEvent.LOOKUP_PERFORMED: _looked_up,
     LedgerEvent.LEASE_TAKEN_OVER: lambda data, _: f"Taken over with fence {data.get('fence')}",
     LedgerEvent.LATE_RESULT: _late,
@@ -179,10 +201,15 @@ _WRITERS: Final[dict[LedgerEvent, _Writer]] = {
     LedgerEvent.IN_DOUBT_RESOLVED: _resolved,
     LedgerEvent.REPLAY_REQUESTED: lambda data, actor: f"{actor} asked for a replay: {_said(data, 'replay_reason')}",
     LedgerEvent.COMPENSATION_FAILED: lambda data, _: f"The partial effect stands: {_said(data, 'reason')}",
+    LedgerEvent.PERSONAL_DATA_ERASED: lambda data, actor: f"{actor} had its personal data erased",
     LedgerEvent.IDEMPOTENCY_COLLISION_DETECTED: lambda _, __: (
         "INCIDENT: one key is said to have made two different objects"
     ),
 }
+
+
+def _erased(event: LedgerEvent) -> str:
+    return f"{event.value.replace('_', ' ').capitalize()} (its data was erased)"
 
 
 def _text(event: LedgerEvent, data: dict[str, Any], actor: str) -> str:

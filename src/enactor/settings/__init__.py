@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enactor.settings.guards import GuardSettings, GuardsSettings
 from enactor.settings.issuers import ClaimNames, IssuerSettings
 from enactor.settings.loading import Loaded, load
 from enactor.settings.mcp import McpServerSettings, McpSettings, RefSettings, ToolSettings
@@ -13,6 +14,8 @@ __all__ = [
     "EVERY_TENANT",
     "LOOPBACK",
     "ClaimNames",
+    "GuardSettings",
+    "GuardsSettings",
     "IssuerSettings",
     "LimitSettings",
     "Loaded",

@@ -138,9 +138,10 @@ def _variables(environment: Mapping[str, str]) -> Iterator[tuple[str, str, str]]
 
 def _decoded(name: str, text: str) -> Any:
     """A variable's text as its setting takes it: lists of words by commas, everything structured as JSON."""
-    if "." in name:
-        return text
-    annotation = Settings.model_fields[name].annotation
+    group, dot, member = name.partition(".")
+    annotation = Settings.model_fields[group].annotation
+    if dot and (inner := _group(annotation)) is not None:
+        annotation = inner.model_fields[member].annotation
     if get_origin(annotation) is tuple and get_args(annotation)[0] is str and not text.lstrip().startswith("["):
         return [word.strip() for word in text.split(",") if word.strip()]
     if get_origin(annotation) in (tuple, dict):

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from enactor.domain.errors import ConfigurationError
 from enactor.domain.ledger import LedgerEvent
+from enactor.settings.guards import GuardsSettings
 from enactor.settings.issuers import IssuerSettings, require_web_address
 from enactor.settings.mcp import McpServerSettings, McpSettings
 from enactor.settings.model import SettingsModel
@@ -93,6 +94,7 @@ class Settings(SettingsModel):
         default={}, description="Per tenant, the secrets that parameters may name: where each one is."
     )
     limits: LimitSettings = Field(default=LimitSettings(), description="How much is accepted at once.")
+    guards: GuardsSettings = Field(default=GuardsSettings(), description="What is held against calls to a connector.")
     concurrency: int = Field(default=64, ge=1, le=10_000, description="Executions in flight at once.")
     drain_seconds: float = Field(
         default=30, ge=0, le=3_600, description="How long SIGTERM waits for executions in flight, in seconds."
@@ -103,6 +105,12 @@ class Settings(SettingsModel):
         le=86_400,
         description="The longest pause of a process between the check of a permit and the send, in seconds. "
         "A look-up after a takeover waits for it.",
+    )
+    doubt_look_up_seconds: float = Field(
+        default=60,
+        ge=1,
+        le=86_400,
+        description="How long after a run fell in doubt its target is searched again, in seconds; doubles each time.",
     )
     shadow: bool = Field(default=False, description="Evaluate and record every proposal, execute none.")
     restored: bool = Field(

@@ -16,6 +16,7 @@ from enactor.domain.errors import ConfigurationError
 from enactor.domain.mapping import CustomTransform
 from enactor.engines.local import Listener, LocalEngine
 from enactor.gateway.composite import CompositeToolPlane, GovernedPlane
+from enactor.gateway.guards import GuardedPlane, Guards
 from enactor.gateway.in_process import InProcessToolPlane
 from enactor.gateway.secrets import read_reference
 from enactor.pipeline.driver import Driver
@@ -39,7 +40,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
     """Everything that makes one running Enactor, not started yet."""
 
     store: Store
-    tools: GovernedPlane
+    tools: GuardedPlane
     engine: LocalEngine
     service: Service
     clock: Clock
@@ -149,22 +150,27 @@ def assemble(
     sweep_seconds: float = 5.0,
     listener: Listener | None = None,
     mcp: McpToolPlane | None = None,
+    guards: Guards | None = None,
 ) -> Assembly:
     """Puts an Enactor with the local engine together over an open store.
 
     Args:
         mcp: the tools of MCP servers, beside the connectors'.
+        guards: what is held against calls to each connector.
 
     Raises:
-        ConfigurationError: the connectors do not fit together.
+        ConfigurationError: the connectors do not fit together, or there are guards for one that there is not.
     """
     bound = tuple(connectors)
     in_process = InProcessToolPlane(bound, secrets)
-    tools: GovernedPlane = in_process
+    offered: GovernedPlane = in_process
     if mcp is not None:
         if taken := {connector.name for connector in bound} & mcp.targets.keys():
             raise ConfigurationError(f"A connector and an MCP server are both named '{min(taken)}'.")
-        tools = CompositeToolPlane([in_process, mcp])
+        offered = CompositeToolPlane([in_process, mcp])
+    guards = guards or Guards()
+    guards.check({connector.name for connector in bound} | (set(mcp.targets) if mcp is not None else set()))
+    tools = GuardedPlane(offered, guards, clock)
     ids = Ids(clock, randomness)
     context = Context(clock, ids, randomness, pipeline)
     services: list[Service] = []

@@ -22,6 +22,7 @@ from enactor.domain.mapping import CustomTransform
 from enactor.domain.outcome import ActionOutcome, ObjectRef
 from enactor.domain.policy import PolicyMode
 from enactor.domain.principal import Principal
+from enactor.gateway.guards import Guards
 from enactor.gateway.secrets import EnvFileSecrets
 from enactor.pipeline.model import Settings as PipelineSettings
 from enactor.ports.clock import Clock, Randomness
@@ -56,6 +57,7 @@ class Enactor:
         drain_seconds: float = 30.0,
         secrets: SecretSource | None = None,
         pipeline: PipelineSettings | None = None,
+        guards: Guards | None = None,
         clock: Clock | None = None,
         randomness: Randomness | None = None,
     ) -> Self:
@@ -67,6 +69,7 @@ class Enactor:
             limits: how much may wait for a decision.
             concurrency: executions in flight at once.
             drain_seconds: how long leaving waits for calls that are out.
+            guards: what is held against calls to each connector; a circuit breaker alone, unless given.
         """
         return cls(
             url,
@@ -78,6 +81,7 @@ class Enactor:
                 "drain_seconds": drain_seconds,
                 "secrets": secrets or EnvFileSecrets({}),
                 "pipeline": pipeline or PipelineSettings(),
+                "guards": guards,
                 "clock": clock or SystemClock(),
                 "randomness": randomness or SystemRandomness(),
             },
@@ -96,6 +100,7 @@ class Enactor:
                 secrets=options["secrets"],
                 limits=options["limits"],
                 pipeline=options["pipeline"],
+                guards=options["guards"],
                 transforms=options["transforms"],
                 concurrency=options["concurrency"],
                 listener=self._ended,

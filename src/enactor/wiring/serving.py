@@ -20,7 +20,10 @@ from fastapi import FastAPI
 
 from enactor import __version__
 from enactor.domain.errors import ConfigurationError, EnactorError, StoreFailed, Unavailable
+from enactor.gateway.doors import GuardRules
 from enactor.gateway.egress import EgressRefused, EgressRules, GuardedTransport
+from enactor.gateway.guard_metrics import GuardsCollector
+from enactor.gateway.guards import Guards
 from enactor.gateway.secrets import EnvFileSecrets, read_reference
 from enactor.http.app import create_app
 from enactor.http.auth import Authenticator
@@ -34,7 +37,7 @@ from enactor.outbox.webhooks import WebhookSender, WebhookTarget, webhook_id
 from enactor.pipeline.model import Settings as PipelineSettings
 from enactor.ports.store import Store
 from enactor.service import Limits
-from enactor.settings import EVERY_TENANT, LOOPBACK, Settings, without_password
+from enactor.settings import EVERY_TENANT, LOOPBACK, GuardsSettings, Settings, without_password
 from enactor.system import SystemClock, SystemRandomness
 from enactor.wiring.assembly import Assembly, assemble, find_connectors, find_transforms, open_store
 
@@ -91,6 +94,7 @@ class _Process:
             dispatcher = self._dispatcher(store)
             deps = self._http(assembly)
             deps.metrics.registry.register(OutboxCollector(dispatcher.stats))
+            deps.metrics.registry.register(GuardsCollector(assembly.tools.counts))
             app = create_app(deps)
             doors = self._doors(assembly, deps)
             for door in doors:
@@ -182,11 +186,15 @@ class _Process:
                 expires_in_seconds=settings.limits.expires_in_seconds,
                 shadow=settings.shadow,
             ),
-            pipeline=PipelineSettings(max_pause_ms=round(settings.max_pause_seconds * 1000)),
+            pipeline=PipelineSettings(
+                max_pause_ms=round(settings.max_pause_seconds * 1000),
+                doubt_look_up_ms=round(settings.doubt_look_up_seconds * 1000),
+            ),
             transforms=find_transforms(),
             concurrency=settings.concurrency,
             listener=self._metrics.ended,
             mcp=self._mcp_servers(),
+            guards=guards_of(settings.guards),
         )
 
     def _mcp_servers(self) -> McpToolPlane | None:
@@ -254,6 +262,14 @@ class _Process:
             read_secret=lambda target: read_reference(target.secret, os.environ, f"The secret of webhook {target.id}"),
         )
         return Dispatcher(store, targets, sender, clock=self._clock, randomness=self._randomness)
+
+
+def guards_of(settings: GuardsSettings) -> Guards:
+    """The guards that the settings say."""
+    return Guards(
+        default=GuardRules(**settings.model_dump(exclude={"connectors"})),
+        connectors={name: GuardRules(**settings.of(name).model_dump()) for name in settings.connectors},
+    )
 
 
 async def _why(store: Store) -> EnactorError:

@@ -10,9 +10,11 @@ from __future__ import annotations
 from enactor.conformance.store.atomicity import AtomicitySuite
 from enactor.conformance.store.base import OpenStore
 from enactor.conformance.store.durable import DurableSuite
+from enactor.conformance.store.erasure import ErasureSuite
 from enactor.conformance.store.intents import IntentSuite
 from enactor.conformance.store.ledger import LedgerSuite
 from enactor.conformance.store.listings import ListingSuite
+from enactor.conformance.store.logs import LogSuite
 from enactor.conformance.store.permits import PermitSuite
 from enactor.conformance.store.registry import RegistrySuite
 from enactor.conformance.store.runs import RunSuite
@@ -20,7 +22,17 @@ from enactor.conformance.store.runs import RunSuite
 __all__ = ["DurableStoreConformance", "OpenStore", "StoreConformance"]
 
 
-class StoreConformance(AtomicitySuite, IntentSuite, LedgerSuite, ListingSuite, PermitSuite, RegistrySuite, RunSuite):
+class StoreConformance(
+    AtomicitySuite,
+    ErasureSuite,
+    IntentSuite,
+    LedgerSuite,
+    ListingSuite,
+    LogSuite,
+    PermitSuite,
+    RegistrySuite,
+    RunSuite,
+):
     """Everything that every store promises."""
 
 

@@ -19,9 +19,11 @@ from enactor.conformance.store.base import (
     start,
     take,
 )
+from enactor.conformance.store.logs import checkpoint, grown
 from enactor.domain.attempt import RunStatus
 from enactor.domain.errors import StoreFailed
 from enactor.domain.ledger import ChainVerifier
+from enactor.domain.log import LogHead, LogKey
 from enactor.domain.permit import CallResult
 from enactor.ports.commands import (
     AppendApproval,
@@ -29,6 +31,8 @@ from enactor.ports.commands import (
     ConflictKind,
     CreateObject,
     DeleteObject,
+    KeepCheckpoint,
+    PutLogKey,
     RecordOutcome,
     RegisterActionType,
     RequestCancel,
@@ -58,6 +62,10 @@ class DurableSuite(StoreSuite):
         await store.commit([CreateObject(object=build.object("key-1"))])
         await store.move_delivery_cursor("webhooks", 3)
         await store.keep_undelivered(build.undelivered(3))
+        log = await grown(store, LogHead(tenant_id=TENANT), await store.log_feed(0, 3))
+        await store.commit([log])
+        await store.commit([KeepCheckpoint(checkpoint=checkpoint(log.head, build))])
+        await store.commit([PutLogKey(key=LogKey(tenant_id=TENANT, key="log+a", valid_from=build.now()))])
         before = await _everything(store, (done.action_intent_id, out.action_intent_id, pending.action_intent_id))
         await store.close()
         again = await open_store()
@@ -82,6 +90,9 @@ class DurableSuite(StoreSuite):
         await store.commit([CreateObject(object=made), CreateObject(object=gone)])
         await store.commit([DeleteObject(tenant_id=TENANT, object_id=gone.object_id, expected_version=1)])
         await store.commit([SetBudget(budget=build.budget(3))])
+        log = await grown(store, LogHead(tenant_id=TENANT), await store.log_feed(0, 1))
+        await store.commit([log])
+        await store.commit([KeepCheckpoint(checkpoint=checkpoint(log.head, build))])
         await store.commit(
             [
                 RequestCancel(
@@ -112,6 +123,8 @@ class DurableSuite(StoreSuite):
                 (ConflictKind.OBJECT_EXISTS, CreateObject(object=made)),
                 (ConflictKind.OBJECT_EXISTS, CreateObject(object=gone)),
                 (ConflictKind.BUDGET_EXCEEDED, start(fresh, build.attempt(fresh), now_ms=build.clock.now_ms())),
+                (ConflictKind.LOG_CHANGED, log),
+                (ConflictKind.LOG_CHANGED, KeepCheckpoint(checkpoint=checkpoint(log.head, build))),
             ]
             for kind, command in expectations:
                 await refused(store, build, kind, [command])
@@ -186,6 +199,11 @@ async def _everything(store: Store, ids: tuple[str, ...]) -> list[object]:
         await store.object_by_key(TENANT, "key-1"),
         await store.info(),
         await store.undelivered("webhooks", 10),
+        await store.log_heads(10),
+        await store.log_tiles(TENANT, [(0, 0)]),
+        await store.log_leaves(TENANT, [row.entry_id for row in await store.log_feed(0, 3)]),
+        await store.log_checkpoints(TENANT, 10),
+        await store.log_keys(TENANT),
     ]
     for action_intent_id in ids:
         seen += [

@@ -22,6 +22,8 @@ from enactor.domain.permit import CallResult, Purpose, WritePermit
 from enactor.domain.policy import PolicySet
 from enactor.ports import commands as c
 from enactor.ports.commands import Command, Conflict, ConflictKind, InternalObject, RequestKey
+from enactor.stores.memory.erasure import erase_intent
+from enactor.stores.memory.logs import Logs
 
 _HOLDS_KEY: Final = frozenset({IntentStatus.PENDING_APPROVAL, IntentStatus.APPROVED})
 _GIVES_KEY_BACK: Final = frozenset({RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.EXPIRED})
@@ -52,11 +54,17 @@ class Records:
         self.ledger: list[LedgerEntry] = []
         self.heads: dict[tuple[str, str], LedgerEntry] = {}
         self.sequences: Counter[str] = Counter()
+        self.logs = Logs()
 
     def commit(self, commands: Sequence[Command]) -> None:
         """Does all of `commands` or none. Raises `Conflict`."""
         unit = _Unit(commands)
-        steps = [_METHODS[type(command)](self, command, unit) for command in commands]
+        steps = [
+            Logs.METHODS[type(command)](self.logs, command)
+            if type(command) in Logs.METHODS
+            else _METHODS[type(command)](self, command, unit)
+            for command in commands
+        ]
         for step in steps:
             next(step)
         for step in steps:
@@ -377,4 +385,5 @@ _METHODS: Final[dict[type, Callable[..., Iterator[None]]]] = {
     c.SetPolicies: Records.set_policies,
     c.CreateObject: Records.create_object,
     c.DeleteObject: Records.delete_object,
+    c.EraseIntent: erase_intent,
 }

@@ -33,6 +33,7 @@ from enactor.ports.store import (
     StoreInfo,
     Undelivered,
 )
+from enactor.stores.memory.logs import LogReaders
 from enactor.stores.memory.records import Records
 
 Item = TypeVar("Item")
@@ -40,7 +41,7 @@ Item = TypeVar("Item")
 _UNSTARTED: Final = frozenset({IntentStatus.PENDING_APPROVAL, IntentStatus.APPROVED})
 
 
-class MemoryStore:
+class MemoryStore(LogReaders):
     """A `Store` in this process's memory. Everything is gone with the process.
 
     Args:

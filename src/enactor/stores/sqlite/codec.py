@@ -14,6 +14,7 @@ from enactor.domain.budget import Budget
 from enactor.domain.errors import InvalidInput
 from enactor.domain.intent import ActionIntent
 from enactor.domain.kill_switch import KillSwitch
+from enactor.domain.log import LogCheckpoint, LogKey
 from enactor.domain.outcome import ActionOutcome
 from enactor.domain.permit import WritePermit
 from enactor.domain.policy import PolicySet
@@ -46,6 +47,8 @@ execution: Final = msgspec.json.Decoder(Execution).decode
 intent: Final = msgspec.json.Decoder(ActionIntent).decode
 internal_object: Final = msgspec.json.Decoder(InternalObject).decode
 kill_switch: Final = msgspec.json.Decoder(KillSwitch).decode
+log_checkpoint: Final = msgspec.json.Decoder(LogCheckpoint).decode
+log_key: Final = msgspec.json.Decoder(LogKey).decode
 outcome: Final = msgspec.json.Decoder(ActionOutcome).decode
 policies: Final = msgspec.json.Decoder(PolicySet).decode
 request: Final = msgspec.json.Decoder(RequestKey).decode

@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from enactor.ports import commands as c
-from enactor.stores.sqlite import codec, intents, runs
+from enactor.stores.sqlite import codec, erasure, intents, logs, runs
 from enactor.stores.sqlite import configuration as conf
 from enactor.stores.sqlite.book import Method, Unit
 
@@ -31,6 +31,11 @@ _METHODS: Final[dict[type, tuple[Method, Callable[[Any], object] | None]]] = {
     c.SetPolicies: (conf.set_policies, attrgetter("policies")),
     c.CreateObject: (conf.create_object, attrgetter("object")),
     c.DeleteObject: (conf.delete_object, None),
+    c.AppendToLog: (logs.append_to_log, None),
+    c.KeepCheckpoint: (logs.keep_checkpoint, attrgetter("checkpoint")),
+    c.CosignCheckpoint: (logs.cosign_checkpoint, attrgetter("checkpoint")),
+    c.PutLogKey: (logs.put_log_key, attrgetter("key")),
+    c.EraseIntent: (erasure.erase_intent, None),
     conf.MoveCursor: (conf.move_cursor, None),
     conf.KeepUndelivered: (conf.keep_undelivered, attrgetter("record")),
     conf.ForgetUndelivered: (conf.forget_undelivered, None),

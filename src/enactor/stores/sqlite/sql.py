@@ -41,6 +41,11 @@ MOVE_CURSOR: Final = (
 )
 FORGET_UNDELIVERED: Final = "DELETE FROM undelivered WHERE consumer = ? AND position = ?"
 KEEP_UNDELIVERED: Final = "INSERT INTO undelivered VALUES (?, ?, ?, ?)"
+PUT_LOG_HEAD: Final = "INSERT OR REPLACE INTO log_heads VALUES (?, ?, ?, ?)"
+PUT_LOG_TILE: Final = "INSERT OR REPLACE INTO log_tiles VALUES (?, ?, ?, ?)"
+ADD_LOG_LEAF: Final = "INSERT INTO log_leaves VALUES (?, ?, ?, ?)"
+PUT_LOG_CHECKPOINT: Final = "INSERT OR REPLACE INTO log_checkpoints VALUES (?, ?, ?)"
+PUT_LOG_KEY: Final = "INSERT OR REPLACE INTO log_keys VALUES (?, ?, ?, ?)"
 
 ORDER: Final = (
     ADD_INTENT,
@@ -66,5 +71,10 @@ ORDER: Final = (
     MOVE_CURSOR,
     FORGET_UNDELIVERED,
     KEEP_UNDELIVERED,
+    PUT_LOG_HEAD,
+    PUT_LOG_TILE,
+    ADD_LOG_LEAF,
+    PUT_LOG_CHECKPOINT,
+    PUT_LOG_KEY,
 )
 """What adds a row stands before what changes it, so that a batch may do both to one record."""

@@ -38,6 +38,7 @@ from enactor.stores.sqlite.commands import prepare
 from enactor.stores.sqlite.errors import failure
 from enactor.stores.sqlite.files import connect_writer, require_sqlite
 from enactor.stores.sqlite.lock import FileLock
+from enactor.stores.sqlite.log_store import LogReaders
 from enactor.stores.sqlite.memory import Memory
 from enactor.stores.sqlite.migrate import migrate, migrations
 from enactor.stores.sqlite.news import News
@@ -47,7 +48,7 @@ from enactor.stores.sqlite.writer import Writer
 _AFTER_EVERYTHING: Final = "\U0010ffff"
 
 
-class SqliteStore:
+class SqliteStore(LogReaders):
     """A `Store` in one file, which this process has for itself. Opened with `open`."""
 
     def __init__(

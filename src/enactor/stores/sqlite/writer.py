@@ -32,14 +32,15 @@ _QUICK_SECONDS: Final = 0.002
 
 
 class _Waiting:
-    """A commit and whoever waits for it."""
+    """A commit and whoever waits for it; `after` is done outside the transaction, once the batch is durable."""
 
-    __slots__ = ("conflict", "done", "unit")
+    __slots__ = ("after", "conflict", "done", "unit")
 
-    def __init__(self, unit: Unit, done: asyncio.Future[None]) -> None:
+    def __init__(self, unit: Unit, done: asyncio.Future[None], after: Callable[[], None] | None) -> None:
         self.unit = unit
         self.done = done
-        self.conflict: Conflict | None = None
+        self.after = after
+        self.conflict: Conflict | StoreFailed | None = None
 
 
 class Writer:
@@ -80,11 +81,15 @@ class Writer:
 
     # -- on the event loop ---------------------------------------------------------------------------------------
 
-    async def commit(self, unit: Unit) -> None:
+    async def scrub(self) -> None:
+        """Writes the database anew without what is left of old content, and empties the log. Raises `StoreFailed`."""
+        await self.commit(Unit(), self._scrub)
+
+    async def commit(self, unit: Unit, after: Callable[[], None] | None = None) -> None:
         """Returns when the commit is durable. Raises `Conflict` or `StoreFailed`."""
         if self.failure is not None:
             raise StoreFailed(self.failure.message)
-        waiting = _Waiting(unit, self._loop.create_future())
+        waiting = _Waiting(unit, self._loop.create_future(), after)
         if not self._collected:
             self._loop.call_soon(self._hand_over)
         self._collected.append(waiting)
@@ -94,7 +99,8 @@ class Writer:
 
     def _hand_over(self) -> None:
         batch, self._collected = self._collected, []
-        if len(batch) == 1 and not self._under_way and self._took < _QUICK_SECONDS:
+        alone = len(batch) == 1 and batch[0].after is None
+        if alone and not self._under_way and self._took < _QUICK_SECONDS:
             self._work(batch)()
         elif batch:
             self._under_way += 1
@@ -161,6 +167,12 @@ class Writer:
             if self._connection.in_transaction:
                 self._book.shared.keep_up()
                 self._commit()
+            for waiting in batch:
+                if waiting.after is not None:
+                    try:
+                        waiting.after()
+                    except StoreFailed as error:
+                        waiting.conflict = error
         except BaseException as error:  # noqa: BLE001 - whatever it was, nobody may be told that a commit happened
             # After an error in the middle of a batch or of a commit, memory, file and log may differ, and what a
             # failed fsync has lost cannot be asked for (PostgreSQL's "fsyncgate"). Only opening it again tells.
@@ -173,6 +185,16 @@ class Writer:
         began = time.perf_counter()
         self._connection.execute("COMMIT")
         self._took = (self._took + time.perf_counter() - began) / 2
+
+    def _scrub(self) -> None:
+        """The content that a change leaves in free space is gone after a VACUUM, and the log's after a TRUNCATE."""
+        self._connection.execute("VACUUM")
+        busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise StoreFailed(
+                f"The log of {self._path} could not be emptied: another program reads the database. "
+                "Close it (a backup, a shell) and try again."
+            )
 
     def _tell(self, callback: Callable[..., None], *args: Any) -> None:
         try:

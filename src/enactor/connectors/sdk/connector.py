@@ -1,0 +1,77 @@
+"""Connectors: what groups tools under a name, is made from settings, and is looked at by `enactor doctor`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, ClassVar
+
+import msgspec
+
+from enactor.connectors.context import Check, ConnectorContext
+from enactor.connectors.sdk.calls import ToolResult
+from enactor.connectors.sdk.tools import ToolSpec, spec_of
+from enactor.domain.action_type import Compensation, CompensationStrategy
+from enactor.domain.errors import ConfigurationError
+
+
+class Connector:
+    """Base of connectors.
+
+    Attributes:
+        name: the namespace of its tools: `tickets` makes `tickets.create`.
+        configuration_version: names the endpoint and credential reference in force; it is part of what is approved.
+        verifies_account: its tools check that the object belongs to the call's account.
+    """
+
+    name: ClassVar[str]
+    configuration_version: str = "1"
+    verifies_account: ClassVar[bool] = True
+
+    def tools(self) -> dict[str, tuple[ToolSpec, Callable[..., Awaitable[ToolResult]]]]:
+        """The connector's tools by method name, each with its bound method."""
+        found = {}
+        for name, member in inspect.getmembers(type(self), inspect.isfunction):
+            if (spec := spec_of(member)) is not None:
+                found[name] = (spec, getattr(self, name))
+        return found
+
+    def method(self, name: str) -> Callable[..., Awaitable[Any]]:
+        """A method of the connector by name. Raises `ConfigurationError`."""
+        method = getattr(self, name, None)
+        if method is None:
+            raise ConfigurationError(f"The connector '{self.name}' has no method '{name}'.")
+        return method  # type: ignore[no-any-return]
+
+    @classmethod
+    def configured(cls, context: ConnectorContext) -> Connector:
+        """The connector as a server's settings want it. Without an own version of this it takes no settings.
+
+        Raises:
+            ConfigurationError: the settings are wrong; the message names them and never a secret.
+        """
+        return cls()
+
+    async def doctor(self) -> Sequence[Check]:
+        """Looks at the target, changing nothing, and says what would keep the tools from working."""
+        return ()
+
+    async def close(self) -> None:
+        """Lets go of connections."""
+
+
+def compensation_of(connector: Connector, spec: ToolSpec) -> Compensation:
+    """How the tool's effect is taken back, with the undoing tool's own semantics pinned."""
+    if spec.undo is None:
+        if spec.manual_undo:
+            return Compensation(strategy=CompensationStrategy.MANUAL, note=spec.manual_undo)
+        return Compensation(strategy=CompensationStrategy.NONE, note="The target offers no way to take it back.")
+    undoing = connector.tools().get(spec.undo)
+    if undoing is None:
+        raise ConfigurationError(f"The connector '{connector.name}' has no tool '{spec.undo}' to undo with.")
+    return Compensation(
+        strategy=CompensationStrategy.AUTOMATIC,
+        tool_name=f"{connector.name}.{spec.undo}",
+        tool_schema_version=undoing[0].version,
+        write_semantics=msgspec.structs.replace(undoing[0].semantics, has_lookup=undoing[0].lookup is not None),
+    )
