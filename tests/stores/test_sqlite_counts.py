@@ -90,7 +90,7 @@ async def test_a_stride_is_taken_once_in_so_many_entries(
 
     statements, _ = await counted(store, tmp_path / "enactor.db", work)
     assert statements.count("COMMIT") == 50
-    assert sum("ledger_of_intents" in statement for statement in statements) == 2
+    assert sum("INSERT INTO ledger_of_chains" in statement for statement in statements) == 2
     assert len((await store.ledger(TENANT, LedgerFilter(), 1_000, None)).items) == 50
     await store.close()
 

@@ -22,7 +22,6 @@ LARGE = (
     "intents",
     "executions",
     "ledger",
-    "ledger_of_intents",
     "ledger_of_chains",
     "traces",
     *"iepcotl",

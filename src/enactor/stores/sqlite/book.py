@@ -46,7 +46,7 @@ class Book:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.shared: Final = Shared()
         self.rows: Final = Rows(connection, self.shared.write)
-        self.states: Final = States(self.rows, self.shared.sequences)
+        self.states: Final = States(self.rows)
         self.news = News()
         self.shared.open(self.rows)
 

@@ -50,6 +50,7 @@ kill_switch: Final = msgspec.json.Decoder(KillSwitch).decode
 log_checkpoint: Final = msgspec.json.Decoder(LogCheckpoint).decode
 log_key: Final = msgspec.json.Decoder(LogKey).decode
 outcome: Final = msgspec.json.Decoder(ActionOutcome).decode
+positions: Final = msgspec.json.Decoder(list[int]).decode
 policies: Final = msgspec.json.Decoder(PolicySet).decode
 request: Final = msgspec.json.Decoder(RequestKey).decode
 undelivered: Final = msgspec.json.Decoder(Undelivered).decode

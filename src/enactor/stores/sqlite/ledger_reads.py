@@ -31,16 +31,18 @@ _NEWER: Final = "SELECT position FROM ledger WHERE position > (SELECT position F
 """What the indexes do not cover yet: at most a stride."""
 _OF_INTENT: Final = (
     _COLUMNS
-    + f"""WHERE position IN (
-        SELECT position FROM ledger_of_intents WHERE action_intent_id = ?3 AND position > ?2
-        UNION ALL {_NEWER} AND position > ?2 AND action_intent_id = ?3)"""
+    + """WHERE position IN (
+        SELECT value FROM executions CROSS JOIN json_each(entries) WHERE action_intent_id = ?3
+        UNION SELECT value FROM unfinished CROSS JOIN json_each(entries) WHERE action_intent_id = ?3)"""
     + _WANTED
 )
 _OF_TRACE: Final = (
     _COLUMNS
     + f"""WHERE position IN (
-        SELECT o.position FROM traces t CROSS JOIN ledger_of_intents o USING (action_intent_id)
-            WHERE t.trace_id = ?4 AND o.position > ?2
+        SELECT value FROM traces CROSS JOIN executions USING (action_intent_id) CROSS JOIN json_each(entries)
+            WHERE traces.trace_id = ?4
+        UNION SELECT value FROM traces CROSS JOIN unfinished USING (action_intent_id) CROSS JOIN json_each(entries)
+            WHERE traces.trace_id = ?4
         UNION ALL SELECT position FROM ledger INDEXED BY ledger_without_intent
             WHERE action_intent_id = '' AND ?4 IN (trace_id, decision_trace_id)
         UNION ALL {_NEWER} AND position > ?2 AND action_intent_id <> '' AND ?4 IN (trace_id, decision_trace_id))"""

@@ -154,8 +154,10 @@ def append_ledger(book: Book, command: c.AppendLedger, body: str, unit: Unit) ->
     shared = book.shared
     sequence = 0
     if state is not None:
-        sequence = state.sequence = state.sequence + 1
-        book.shared.numbered(action_intent_id, state)
+        state.entries.append(shared.position + 1)
+        state.restated = True
+        shared.changed(action_intent_id, state)
+        sequence = len(state.entries)
     chain = (record.tenant_id, record.account_id)
     seq, prev_hash = shared.head(chain)
     seq += 1

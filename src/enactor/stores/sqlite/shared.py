@@ -37,7 +37,6 @@ class Shared:
         self.switches: dict[str, KillSwitch] = {}
         self.position = 0
         self._covered = (0, 0)
-        self.sequences: Final[dict[str, int]] = {}
         self._rows: Rows
         self._pending: Counter[tuple[str, ...]] = Counter()
         self._effect_keys: dict[tuple[str, str], str | None] = {}
@@ -99,8 +98,7 @@ class Shared:
         upto = (self.position, self._number)
         strides.cover(self._rows.connection, self._covered, upto)
         self._covered = upto
-        # Up to here the indexes tell what memory had to.
-        self.sequences.clear()
+        # Up to here the index tells what memory had to.
         if len(self._chains) > _CHAINS_KEPT:
             self._chains.clear()
 
@@ -109,15 +107,6 @@ class Shared:
     def changed(self, action_intent_id: str, state: IntentState) -> None:
         """Has an intent's rows written, as it will be at the next flush."""
         self._changed[action_intent_id] = state
-
-    def numbered(self, action_intent_id: str, state: IntentState) -> None:
-        """Remembers that an intent has got a further entry in the ledger."""
-        self.sequences[action_intent_id] = state.sequence
-        if state.unstarted:
-            state.restated = True
-            self._changed[action_intent_id] = state
-        elif state.written is not None:
-            self._changed[action_intent_id] = state
 
     def count_pending(self, tenant_id: str, proposer: str, change: int) -> None:
         """Counts an intent that begins or ceases to wait for approval."""

@@ -19,7 +19,7 @@ ADD_APPROVAL: Final = "INSERT INTO approvals VALUES (?, ?, ?)"
 ADD_EXECUTION: Final = "INSERT INTO executions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 CHANGE_EXECUTION: Final = (
     "UPDATE executions SET status = ?2, run_number = ?3, updated_at = ?4, resume_at = ?5, deadline_at = ?6, "
-    "charged_second = ?7, sequence = ?8, body = ?9 WHERE number = ?1"
+    "charged_second = ?7, entries = ?8, body = ?9 WHERE number = ?1"
 )
 ADD_LEDGER: Final = "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 ADD_ACTION_TYPE: Final = "INSERT INTO action_types VALUES (?, ?, ?, ?)"

@@ -6,7 +6,6 @@ This process alone writes to the database, so what it has read or written stays 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
 from typing import Final, TypeVar
 
 from msgspec import Struct
@@ -27,20 +26,16 @@ _OPEN: Final = frozenset({RunStatus.RUNNING, RunStatus.IN_DOUBT})
 
 _EXISTS: Final = (
     "SELECT EXISTS (SELECT 1 FROM intents WHERE action_intent_id = ?1) OR "
-    "EXISTS (SELECT 1 FROM ledger_of_intents WHERE action_intent_id = ?1)"
+    "EXISTS (SELECT 1 FROM executions WHERE action_intent_id = ?1)"
 )
 _UNFINISHED: Final = """
 SELECT tenant_id, account_id, action_type, connector_id, proposed_by,
     CASE status WHEN 'PENDING' THEN 'APPROVED' ELSE status END, shadow, expires_at_epoch, revision, version,
-    approval_digest, effect_key, sequence
+    approval_digest, effect_key, entries
 FROM unfinished WHERE action_intent_id = ?
 """
 _INTENT: Final = "SELECT body FROM intents WHERE action_intent_id = ?"
-_EXECUTION: Final = "SELECT number, charged_second, sequence, body FROM executions WHERE action_intent_id = ?"
-_SEQUENCE: Final = """
-SELECT sequence FROM ledger WHERE position = (
-    SELECT max(position) FROM ledger_of_intents WHERE action_intent_id = ?)
-"""
+_EXECUTION: Final = "SELECT number, charged_second, entries, body FROM executions WHERE action_intent_id = ?"
 _APPROVALS: Final = "SELECT body FROM approvals WHERE action_intent_id = ? ORDER BY number"
 
 
@@ -121,21 +116,23 @@ class IntentState:
 
     Attributes:
         decisions: None until somebody asks for them.
+        entries: the positions of its entries in the ledger.
         number: of its row in `executions`; 0 while there is none.
         charged_second: when its first run was charged to the budgets, if its row says so.
-        listed: whether it has a row in `unfinished`, which `restated` says is to be written anew.
+        listed: whether it has a row in `unfinished`.
+        restated: that row is no longer true, if it is one of an intent that has not started.
     """
 
     __slots__ = (
         "attempt",
         "charged_second",
         "decisions",
+        "entries",
         "facts",
         "listed",
         "number",
         "permits",
         "restated",
-        "sequence",
         "written",
     )
 
@@ -145,7 +142,7 @@ class IntentState:
         self.permits: dict[int, WritePermit] = {}
         self.written: Written | None = None
         self.decisions: dict[tuple[int, int, PrincipalRef], int] | None = None
-        self.sequence = 0
+        self.entries: list[int] = []
         self.number = 0
         self.charged_second = 0
         self.listed = False
@@ -182,14 +179,16 @@ class IntentState:
             if self.listed:
                 rows.add(sql.DROP_UNFINISHED, (action_intent_id,))
             self.listed = False
-        elif self.restated or not self.listed:
+            # What tells its entries is one of the two rows.
+            self.written = self.written or Written()
+        elif (self.restated and self.attempt is None) or not self.listed:
             status = "PENDING" if facts.status == "APPROVED" else facts.status
-            rows.add(sql.PUT_UNFINISHED, (action_intent_id, *facts.row(status), self.sequence))
+            rows.add(sql.PUT_UNFINISHED, (action_intent_id, *facts.row(status), codec.text_of(self.entries)))
             self.listed = True
         self.restated = False
         if self.written is None:
             return False
-        changing = (*_progress(self.attempt), self.charged_second, self.sequence, self.written.body())
+        changing = (*_progress(self.attempt), self.charged_second, codec.text_of(self.entries), self.written.body())
         if self.number:
             rows.add(sql.CHANGE_EXECUTION, (self.number, *changing))
             return False
@@ -206,15 +205,10 @@ def _progress(attempt: ExecutionAttempt | None) -> Row:
 
 
 class States:
-    """The states in use, the latest last. Trimmed between batches only: within one they know more than the file.
+    """The states in use, the latest last. Trimmed between batches only: within one they know more than the file."""
 
-    Args:
-        sequences: the last numbers of intents' entries in the ledger that its index does not cover yet.
-    """
-
-    def __init__(self, rows: Rows, sequences: Mapping[str, int]) -> None:
+    def __init__(self, rows: Rows) -> None:
         self._rows = rows
-        self._sequences = sequences
         self._states: OrderedDict[str, IntentState] = OrderedDict()
 
     def get(self, action_intent_id: str) -> IntentState:
@@ -230,7 +224,6 @@ class States:
         """The state of an intent that is probably new."""
         if (
             action_intent_id in self._states
-            or action_intent_id in self._sequences
             or self._rows.connection.execute(_EXISTS, (action_intent_id,)).fetchone()[0]
         ):
             return self.get(action_intent_id)
@@ -260,18 +253,16 @@ class States:
         listed = execute(_UNFINISHED, key).fetchone()
         if listed is not None:
             state.listed = True
-            *facts, state.sequence = listed
-            state.facts = Facts(*facts)
+            *facts, entries = listed
+            state.facts, state.entries = Facts(*facts), codec.positions(entries)
         else:
             found = execute(_INTENT, key).fetchone()
             state.facts = Facts.of(codec.intent(found[0])) if found else None
         ran = execute(_EXECUTION, key).fetchone()
         if ran is not None:
-            state.number, state.charged_second, state.sequence, body = ran
+            state.number, state.charged_second, entries, body = ran
+            state.entries = codec.positions(entries)
             self._take(state, codec.execution(body))
-        elif listed is None:
-            found = execute(_SEQUENCE, key).fetchone()
-            state.sequence = self._sequences.get(action_intent_id) or (found[0] if found else 0)
         return state
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Indexes that are kept up in strides: of the ledger by intent, chain and trace, and of starts by second.
+"""Indexes that are kept up in strides: of the ledger by chain and trace, and of starts by second.
 
 An index that every commit kept up would cost it a page for each entry's place in it; kept up for many entries at once,
 in one statement, it costs next to nothing. What is newer than the last stride is searched as it lies in its table: it
@@ -14,10 +14,6 @@ STRIDE: Final = 1_024
 """So many entries of the ledger are indexed at once."""
 
 _STATEMENTS: Final = (
-    """
-    INSERT INTO ledger_of_intents SELECT action_intent_id, position FROM ledger
-    WHERE position > :covered AND position <= :position AND action_intent_id <> ''
-    """,
     """
     INSERT INTO ledger_of_chains SELECT tenant_id, account_id, position FROM ledger
     WHERE position > :covered AND position <= :position

@@ -34,8 +34,8 @@ CREATE TABLE earlier_revisions (
 -- What is not over: intents that wait for approval or for their start, runs that run or are in doubt. The end takes the
 -- row away, so that what needs looking after is found among that and not among everything that ever ran. The start does
 -- not touch it: a row of `executions` with a status says more than the `status` here, which is PENDING or
--- PENDING_APPROVAL. The row has all that the conditions of a start ask for; `sequence` is the intent's last one in the
--- ledger before its start.
+-- PENDING_APPROVAL. The row has all that the conditions of a start ask for, and the positions of the intent's entries in
+-- the ledger before its start.
 CREATE TABLE unfinished (
     action_intent_id TEXT NOT NULL PRIMARY KEY,
     tenant_id        TEXT NOT NULL,
@@ -50,7 +50,7 @@ CREATE TABLE unfinished (
     version          INTEGER NOT NULL,
     approval_digest  TEXT NOT NULL,
     effect_key       TEXT,
-    sequence         INTEGER NOT NULL
+    entries          TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE effect_keys (
@@ -78,8 +78,8 @@ CREATE TABLE approvals (
 -- Everything about an intent's runs in one row, because a commit writes a page for each table and index it touches:
 -- `body` has the attempt, which is the lock, the permits of all runs, the outcomes with their revisions, and the cancel
 -- requests. `status` is the attempt's, or empty while there is none. Rows are numbered in the order in which they came;
--- `charged_second` is when the first run was charged to the budgets, 0 if it was not; `sequence` is the intent's last
--- one in the ledger.
+-- `charged_second` is when the first run was charged to the budgets, 0 if it was not; `entries` are the positions of the
+-- intent's entries in the ledger. Intents that end without a run have a row for the sake of those.
 CREATE TABLE executions (
     number           INTEGER NOT NULL PRIMARY KEY,
     action_intent_id TEXT NOT NULL UNIQUE,
@@ -91,7 +91,7 @@ CREATE TABLE executions (
     resume_at        INTEGER NOT NULL,
     deadline_at      INTEGER NOT NULL,
     charged_second   INTEGER NOT NULL,
-    sequence         INTEGER NOT NULL,
+    entries          TEXT NOT NULL,
     body             TEXT NOT NULL
 ) STRICT;
 
@@ -133,12 +133,6 @@ CREATE TABLE strides (
 ) STRICT;
 
 INSERT INTO strides VALUES (0, 0);
-
-CREATE TABLE ledger_of_intents (
-    action_intent_id TEXT NOT NULL,
-    position         INTEGER NOT NULL,
-    PRIMARY KEY (action_intent_id, position)
-) STRICT, WITHOUT ROWID;
 
 CREATE TABLE ledger_of_chains (
     tenant_id  TEXT NOT NULL,
