@@ -34,7 +34,7 @@ class CompensationStatus(StrEnum):
     IN_DOUBT = "IN_DOUBT"
 
 
-class ActionOutcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ActionOutcome(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One revision of the outcome of one run. `error_message` is safe to show."""
 
     action_intent_id: str

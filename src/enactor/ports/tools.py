@@ -43,7 +43,7 @@ class ToolDefinition(Struct, frozen=True, kw_only=True):
     governed: bool = True
 
 
-class CallRequest(Struct, frozen=True, kw_only=True):
+class CallRequest(Struct, frozen=True, kw_only=True, gc=False):
     """One permitted call.
 
     Attributes:
@@ -77,7 +77,7 @@ class CallRequest(Struct, frozen=True, kw_only=True):
     definition_hash: str = ""
 
 
-class Reply(Struct, frozen=True, kw_only=True):
+class Reply(Struct, frozen=True, kw_only=True, gc=False):
     """How a call ended: never OPEN, and never an exception.
 
     Attributes:

@@ -39,7 +39,7 @@ _EXECUTION: Final = "SELECT number, charged_second, entries, body FROM execution
 _APPROVALS: Final = "SELECT body FROM approvals WHERE action_intent_id = ? ORDER BY number"
 
 
-class Facts(Struct, frozen=True):
+class Facts(Struct, frozen=True, gc=False):
     """What conditions and the listing of what is not over ask of an intent."""
 
     tenant_id: str
