@@ -19,7 +19,7 @@ from enactor.settings.schema import Settings, WebhookSettings
 
 PREFIX: Final = "ENACTOR_"
 DEFAULT_FILE: Final = "enactor.toml"
-NOT_SETTINGS: Final = frozenset({"ENACTOR_CONFIG", "ENACTOR_URL", "ENACTOR_TOKEN"})
+NOT_SETTINGS: Final = frozenset({"ENACTOR_CONFIG", "ENACTOR_URL", "ENACTOR_TOKEN", "ENACTOR_FAULTS"})
 """Variables that say where the settings are, and what the client commands use."""
 
 _WORDS: Final = {"model_type": "must be a table", "missing": "is missing"}

@@ -44,6 +44,7 @@ from enactor.wiring.assembly import Assembly, assemble, find_connectors, find_tr
 if TYPE_CHECKING:
     from enactor.gateway.mcp_plane import McpToolPlane
     from enactor.mcp.door import Door
+    from enactor.wiring.assembly import Detour
 
 _log = logging.getLogger("enactor.serve")
 _MCP_IS_THERE: Final = importlib.util.find_spec("mcp") is not None
@@ -195,6 +196,7 @@ class _Process:
             listener=self._metrics.ended,
             mcp=self._mcp_servers(),
             guards=guards_of(settings.guards),
+            detour=self._detour(store),
         )
 
     def _mcp_servers(self) -> McpToolPlane | None:
@@ -206,6 +208,16 @@ class _Process:
         from enactor.wiring.mcp import plane_of
 
         return plane_of(self._settings, self._clock)
+
+    def _detour(self, store: Store) -> Detour | None:
+        """The gateway that some connectors are called through. Raises `ConfigurationError`."""
+        if not self._settings.mcp.behind_gateway:
+            return None
+        if not _MCP_IS_THERE:
+            raise ConfigurationError("mcp.behind_gateway needs the extra mcp: pip install 'enactor[mcp]'.")
+        from enactor.wiring.mcp import detour_of
+
+        return detour_of(self._settings, store, self._clock, self._randomness)
 
     def _doors(self, assembly: Assembly, deps: HttpDeps) -> list[Door]:
         """What speaks MCP to others. Raises `ConfigurationError`."""
