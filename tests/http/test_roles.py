@@ -54,6 +54,7 @@ TABLE: list[tuple[str, str, str, Any, set[str]]] = [
     ("GET", "/v1/kill-switches", "", None, READERS | {PLATFORM}),
     ("PUT", "/v1/kill-switches/{scope}", "", {"enabled": True, "reason": "x"}, {OPERATOR}),
     ("GET", "/v1/kill-switches/{scope}/report", "", None, READERS | {PLATFORM}),
+    ("GET", "/v1/connectors", "", None, READERS | {PLATFORM}),
     ("GET", "/v1/budgets", "", None, READERS),
     ("PUT", "/v1/budgets/{action_type}", "", {"window_seconds": 60, "max_executions": 1}, {ADMIN}),
     ("GET", "/v1/policies", "", None, READERS),

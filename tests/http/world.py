@@ -120,6 +120,8 @@ class World:
             randomness=self.assembly.randomness,
             version="0.0.0",
             settings=settings,
+            connectors=(*(connector.name for connector in self.assembly.connectors), "away"),
+            health=self.assembly.tools.health,
             metrics=self.metrics,
             streams=streams or Streams(),
         )

@@ -20,7 +20,7 @@ from enactor.gateway.breaker import BreakerState
 from enactor.gateway.composite import GovernedPlane
 from enactor.gateway.doors import Closed, Door, GuardRules
 from enactor.ports.clock import Clock
-from enactor.ports.tools import CallRequest, LookUpResult, Reply
+from enactor.ports.tools import CallRequest, ConnectorHealth, LookUpResult, Reply
 
 _GRACE_SECONDS: Final = 5.0
 """A plane keeps a call's timeout itself, and knows best what became of it; this much later it is broken off."""
@@ -142,6 +142,20 @@ class GuardedPlane:
                 put_off={kind: count for (named, kind), count in self._turned_away.items() if named == connector_id},
             )
             for connector_id, doors in grouped.items()
+        }
+
+    def health(self, tenant_id: str) -> Mapping[str, ConnectorHealth]:
+        """How a tenant's calls do, by connector; those of which nothing is known are left out."""
+        now = self._clock.elapsed_ms()
+        return {
+            connector_id: ConnectorHealth(
+                state=door.breaker.state(now).name,
+                reason="" if door.breaker.passes else door.breaker.reason,
+                retry_in_seconds=door.breaker.opens_in(now) / 1000,
+                calls_out=door.out,
+            )
+            for (tenant, connector_id), door in self._doors.items()
+            if tenant == tenant_id
         }
 
     def _door(self, tenant_id: str, connector_id: str) -> Door:

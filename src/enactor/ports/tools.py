@@ -119,6 +119,22 @@ class LookUpResult(Struct, frozen=True, kw_only=True):
     retry_after_seconds: float | None = None
 
 
+class ConnectorHealth(Struct, frozen=True, kw_only=True):
+    """How a tenant's calls to a connector do, as this process knows it.
+
+    Attributes:
+        state: `CLOSED` calls pass, `OPEN` none does, `HALF_OPEN` one may try; as of a circuit breaker.
+        reason: why calls do not pass; safe to show.
+        retry_in_seconds: when one may try.
+        calls_out: calls and look-ups that have not come back.
+    """
+
+    state: str = "CLOSED"
+    reason: str = ""
+    retry_in_seconds: float = 0.0
+    calls_out: int = 0
+
+
 class ToolPlane(Protocol):
     """The one door to tools. Nothing in it, or below it, repeats a call."""
 
