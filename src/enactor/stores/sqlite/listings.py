@@ -110,7 +110,8 @@ SELECT i.action_intent_id, i.tenant_id, {_STATUS}, coalesce(e.run_number, 0), co
     coalesce(e.deadline_at, 0)
 FROM unfinished i LEFT JOIN executions e USING (action_intent_id)
 WHERE i.action_intent_id > ? AND i.shadow = 0
-AND ({_STATUS} IN ('PENDING', 'RUNNING') OR e.status = 'IN_DOUBT' AND e.deadline_at > 0 AND e.deadline_at <= ?)
+AND ({_STATUS} IN ('PENDING', 'RUNNING')
+    OR e.status IN ('IN_DOUBT', 'FAILED') AND e.deadline_at > 0 AND e.deadline_at <= ?)
 ORDER BY i.action_intent_id LIMIT ?
 """
 _EXPIRED: Final = """
@@ -149,6 +150,8 @@ _IN_SCOPE: Final = """
 SELECT id, i.account_id, i.action_type, (SELECT body FROM executions WHERE action_intent_id = id) FROM (
     SELECT action_intent_id AS id FROM unfinished
         WHERE action_intent_id > ?2 AND tenant_id = ?1 AND status <> 'PENDING_APPROVAL' AND shadow = 0
+        AND NOT EXISTS (SELECT 1 FROM executions e
+            WHERE e.action_intent_id = unfinished.action_intent_id AND e.status = 'FAILED')
     UNION ALL SELECT action_intent_id FROM executions INDEXED BY executions_ended
         WHERE action_intent_id > ?2 AND tenant_id = ?1 AND updated_at >= ?3
         AND status <> '' AND status <> 'RUNNING' AND status <> 'IN_DOUBT'
