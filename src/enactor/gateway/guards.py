@@ -150,8 +150,10 @@ class GuardedPlane:
         if found is None or not found.previews:
             return await self._inner.preview(request)
         door = self._door(request.tenant_id, found.connector_id)
-        until = self._clock.elapsed_ms() + _READ_WAITS_MS
-        entered = door.pass_through(self._clock) if door.has_room else await door.enter(self._clock, until)
+        if door.has_room:
+            entered = door.pass_through(self._clock)
+        else:
+            entered = await door.enter(self._clock, self._clock.elapsed_ms() + _READ_WAITS_MS)
         if isinstance(entered, Closed):
             self._turned_away[found.connector_id, entered.kind] += 1
             return Reading(
