@@ -72,7 +72,7 @@ def _erase_listed(layer: Layer, known: OfIntent, name: str, erased_at: str) -> N
     for at in known.revisions:
         if (stored := layer.get(at)) is not None:
             earlier = erasure.erased_intent(codec.record(ActionIntent, stored), erased_at)
-            layer.put(at, {"action_intent_id": name, **codec.body(earlier)})
+            layer.put(at, {"action_intent_id": name, "tenant_id": earlier.tenant_id, **codec.body(earlier)})
     for at in known.approvals:
         if (stored := layer.get(at)) is not None:
             left = erasure.erased_approval(codec.record(Approval, stored))

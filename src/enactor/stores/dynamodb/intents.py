@@ -78,7 +78,8 @@ def update_intent(layer: Layer, command: c.UpdateIntent, unit: Unit) -> Iterator
         claim(layer, tenant_id, intent.effect_key, intent.action_intent_id)
     if stored.revision != intent.revision:
         earlier = keys.revision(tenant_id, account_id, intent.action_intent_id, stored.revision)
-        layer.put(earlier, {"action_intent_id": intent.action_intent_id, **codec.body(stored)})
+        mine = {"action_intent_id": intent.action_intent_id, "tenant_id": tenant_id}
+        layer.put(earlier, {**mine, **codec.body(stored)})
     put_intent(layer, unit, intent)
     _count_pending(layer, stored, -1)
     _count_pending(layer, intent, 1)
