@@ -79,7 +79,9 @@ async def test_records_are_where_scripts_look_for_them(dynamo: Any, clock: Manua
     assert item("action-intents", account, f"ACTION_INTENT#{name}")["status"]["S"] == "APPROVED"
     assert item("execution-attempts", account, f"EXECUTION#{name}")["status"]["S"] == "SUCCEEDED"
     assert item("execution-outcomes", account, f"OUTCOME#{name}")["status"]["S"] == "SUCCEEDED"
-    permit = item("external-write-dedupe", f"IDEMPOTENCY_KEY#{attempt.idempotency_key}", "CALL#00000001")
+    permit = item(
+        "external-write-dedupe", f"IDEMPOTENCY_KEY#{attempt.idempotency_key}", f"ACTION_INTENT#{name}#CALL#000001"
+    )
     assert permit["result"]["S"] == "DONE"
     traced = dynamo.query(
         TableName=TABLE,

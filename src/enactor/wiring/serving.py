@@ -243,6 +243,8 @@ class _Process:
             randomness=self._randomness,
             version=__version__,
             metrics=self._metrics,
+            connectors=(*(c.name for c in assembly.connectors), *(server.name for server in settings.mcp_servers)),
+            health=assembly.tools.health,
             settings=HttpSettings(
                 max_body_bytes=settings.limits.body_bytes,
                 max_body_depth=settings.limits.body_depth,
