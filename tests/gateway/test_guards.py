@@ -220,6 +220,15 @@ async def test_look_ups_are_put_off_and_not_answered() -> None:
     assert (await guarded.call()).result is CallResult.DONE
 
 
+async def test_reads_that_work_forgive_no_failed_writes() -> None:
+    """A target that answers every look-up and no call is found out all the same."""
+    guarded = Guarded(failures=3)
+    for _ in range(3):
+        assert (await guarded.call(Act.LOSE_REQUEST, tool="searched")).deferred_reason == ""
+        await guarded.plane.look_up(guarded.request("searched"))
+    assert (await guarded.call(tool="searched")).deferred_reason
+
+
 async def test_a_plane_that_forgets_the_time_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one place that holds for every plane: what had been sent is unknown, what had not is not sent."""
     monkeypatch.setattr(guards_module, "_GRACE_SECONDS", 0.0)
