@@ -44,6 +44,7 @@ TABLE: list[tuple[str, str, str, Any, set[str]]] = [
         {"resolution": "NOT_EXECUTED", "comment": "x"},
         {OPERATOR},
     ),
+    ("POST", "/v1/executions/{action_intent_id}/undo", "", {"reason": "x"}, {OPERATOR}),
     ("POST", "/v1/executions/{action_intent_id}/replay", "", {"replay_reason": "x"}, {ADMIN}),
     ("GET", "/v1/objects", "?type=note", None, READERS),
     ("GET", "/v1/objects/{object_id}", "", None, READERS),

@@ -67,6 +67,7 @@ def application() -> typer.Typer:
     app.command("timeline")(executions.timeline)
     app.command("list")(executions.list_executions)
     app.command("resolve")(executions.resolve)
+    app.command("undo")(executions.undo)
     app.command("replay")(executions.replay)
     for commands in (switches, action_types, policies, budgets, ledger, connectors, mcp):
         app.add_typer(commands.commands)

@@ -276,6 +276,17 @@ class McpTarget:
             raise _Unfit("TOOL_CHANGED", f"The definition of {request.tool_name} changed; propose it again.")
         return known
 
+    def undo_arguments(self, request: CallRequest) -> dict[str, Any]:
+        """The arguments of a tool that takes something back. Raises `ConfigurationError`."""
+        known = self.known.get(request.tool_name)
+        if known is None or known.rule.undo_arguments is None:
+            raise ConfigurationError(f"{request.tool_name} is not configured to undo: it has no undo_arguments.")
+        try:
+            return fill(known.rule.undo_arguments, _values(request))
+        except KeyError as error:
+            message = f"The undo_arguments of {request.tool_name} name {error.args[0]}, which the original has not."
+            raise ConfigurationError(message) from None
+
     def _arguments(self, known: Known, request: CallRequest, kept: Secrets) -> dict[str, Any]:
         if request.purpose is Purpose.COMPENSATION:
             if known.rule.undo_arguments is None:

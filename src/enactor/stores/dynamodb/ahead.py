@@ -57,6 +57,7 @@ _LANES: Final[dict[type, Callable[[Any], Iterable[str]]]] = {
     c.DoubtAfterRestore: _of_permit,
     c.RequestCancel: lambda it: [it.action_intent_id],
     c.RecordOutcome: lambda it: [it.outcome.action_intent_id],
+    c.ReleaseEffectKey: lambda it: [it.action_intent_id],
     c.AppendLedger: _of_entry,
     c.RegisterActionType: _of_entry_type,
     c.DeprecateActionType: _of_entry_type,

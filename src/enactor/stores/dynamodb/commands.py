@@ -24,6 +24,7 @@ _METHODS: Final[dict[type, Callable[[Layer, Any, Unit], Iterator[None]]]] = {
     c.DoubtAfterRestore: runs.doubt_after_restore,
     c.RequestCancel: runs.request_cancel,
     c.RecordOutcome: runs.record_outcome,
+    c.ReleaseEffectKey: intents.release_effect_key,
     c.AppendLedger: chains.append_ledger,
     c.RegisterActionType: configuration.register_action_type,
     c.DeprecateActionType: configuration.deprecate_action_type,

@@ -49,6 +49,16 @@ def create_intent(layer: Layer, command: c.CreateIntent, unit: Unit) -> Iterator
     layer.mark(intent.action_intent_id, new=True)
 
 
+def release_effect_key(layer: Layer, command: c.ReleaseEffectKey, unit: Unit) -> Iterator[None]:
+    """Does `ReleaseEffectKey`."""
+    tenant_id, account_id = account_of(layer, command.action_intent_id)
+    item = layer.get(keys.intent(tenant_id, account_id, command.action_intent_id))
+    yield
+    if item is not None and tenant_id == command.tenant_id:
+        intent = codec.record(ActionIntent, item)
+        release(layer, tenant_id, intent.effect_key, command.action_intent_id)
+
+
 def update_intent(layer: Layer, command: c.UpdateIntent, unit: Unit) -> Iterator[None]:
     """Does `UpdateIntent`."""
     intent = command.intent

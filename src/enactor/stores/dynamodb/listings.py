@@ -201,9 +201,15 @@ class Lister:
         found: list[RunDue] = []
         matching = (
             "#state = :running OR (#state = :approved AND #shadow = :false) "
-            "OR (#state = :doubt AND #deadline BETWEEN :one AND :now)"
+            "OR ((#state = :doubt OR #state = :failed) AND #deadline BETWEEN :one AND :now)"
         )
-        values = {":running": "RUNNING", ":approved": PENDING, ":false": False, ":doubt": "IN_DOUBT"}
+        values = {
+            ":running": "RUNNING",
+            ":approved": PENDING,
+            ":false": False,
+            ":doubt": "IN_DOUBT",
+            ":failed": "FAILED",
+        }
         names = {"#state": "state", "#shadow": "shadow", "#deadline": "deadline_at"}
         async for item in self._swept(after, matching, {**values, ":one": 1, ":now": now_ms}, names):
             found.append(

@@ -47,7 +47,9 @@ def show(layer: Layer, unit: Unit, action_intent_id: str, *, new: bool) -> None:
     elif attempt.status in TERMINAL:
         layer.delete(live)
         ended = keys.ended(tenant_id, shard, attempt.updated_at, action_intent_id)
-        layer.put(ended, {**_of_attempt(attempt), **_containment(attempt, permits)})
+        # What failed, and whose compensation is in doubt, is looked up again when it is due.
+        swept = _swept(action_intent_id, shard) if attempt.status is RunStatus.FAILED and attempt.deadline_at else {}
+        layer.put(ended, {**_of_attempt(attempt), **_containment(attempt, permits), **swept})
     else:
         layer.put(live, {**_of_attempt(attempt), **_containment(attempt, permits), **_swept(action_intent_id, shard)})
 
