@@ -111,15 +111,15 @@ outputs=$("$AWS" cloudformation describe-stacks --stack-name "$prefix" --output 
     --query 'Stacks[0].Outputs[].[OutputKey,OutputValue]')
 output() { printf '%s\n' "$outputs" | awk -v key="$1" '$1 == key { print $2 }'; }
 {
-    echo "PREFIX=$prefix"
-    echo "AWS_REGION=$region"
-    echo "ENACTOR_URL=$(output ApiUrl)"
+    echo "PREFIX='$prefix'"
+    echo "AWS_REGION='$region'"
+    echo "ENACTOR_URL='$(output ApiUrl)'"
     echo "STORE_URL='$(output StoreUrl)'"
-    echo "STATE_MACHINE_ARN=$(output StateMachineArn)"
-    echo "EVENT_BUS=$(output EventBusName)"
-    echo "APPROVALS_QUEUE_URL=$(output ApprovalsQueueUrl)"
-    echo "DEAD_LETTERS_URL=$(output ApprovalsDeadLettersUrl)"
-    echo "ARTIFACTS_BUCKET=$(output ArtifactsBucket)"
+    echo "STATE_MACHINE_ARN='$(output StateMachineArn)'"
+    echo "EVENT_BUS='$(output EventBusName)'"
+    echo "APPROVALS_QUEUE_URL='$(output ApprovalsQueueUrl)'"
+    echo "DEAD_LETTERS_URL='$(output ApprovalsDeadLettersUrl)'"
+    echo "ARTIFACTS_BUCKET='$(output ArtifactsBucket)'"
 } >"$env"
 say "deploy: outputs are in $env"
 
