@@ -29,6 +29,7 @@ from killpoints.matrix import (
 from killpoints.model.cases import CASES, WITHOUT_THE_ASSUMPTION
 from killpoints.model.explore import TOOLS, Bounds, explore
 from killpoints.model.rules import Assumption
+from killpoints.peers import measure
 from killpoints.random_kills import PROMISES, Load, rounds
 from killpoints.receipt import HEADER, cells, figures, table
 
@@ -261,6 +262,31 @@ async def model(options: Options) -> Found:
     return Found(holds, text, {"rows": rows}, time.monotonic() - began)
 
 
+async def peers(options: Options) -> Found:
+    """Enactor beside its peers."""
+    began = time.monotonic()
+    async with WorldProcess() as world:
+        subjects = await measure(options.folder, world)
+    lines, rows, holds = [], [], True
+    for name, version, set_up, killed in subjects:
+        for kind, tally in killed.tallies.items():
+            lines.append([name, version, kind, *cells(tally)])
+            rows.append({"subject": name, "version": version, "promise": kind, **figures(tally)})
+        if name == "enactor":
+            holds = not killed.trouble and all(tally.clean for tally in killed.tallies.values())
+    text = table(("subject", "version", "the world's promise", *HEADER), lines, words=3)
+    text += "\n\n" + "\n".join(f"{name}: {killed.kills} kills. {set_up}" for name, _, set_up, killed in subjects)
+    text += "".join(f"\n{line}" for *_, killed in subjects for line in killed.trouble)
+    content = {
+        "rows": rows,
+        "subjects": [
+            {"subject": n, "version": v, "set_up": s, "kills": k.kills, "rounds": k.rounds, "trouble": k.trouble}
+            for n, v, s, k in subjects
+        ],
+    }
+    return Found(holds, text, content, time.monotonic() - began)
+
+
 MOST_STATES = 250_000
 """How many states of each semantics the full run looks at, breadth first."""
 
@@ -269,4 +295,5 @@ SECTIONS: dict[str, Section] = {
     "recovery": Section("Killed again during recovery", recovery),
     "model": Section("A model of the protocol, every interleaving", model),
     "random": Section("Killed at random times under load", random_kills),
+    "peers": Section("Beside its peers", peers, quick=False),
 }

@@ -38,10 +38,9 @@ def commit(stored: Stored, commands: Sequence[Command], rule_out: Rule | None) -
                 _update(before, command, rule_out)
                 attempt = command.attempt
     violation = stored.violation
-    over = before is not None and before.status in TERMINAL
-    if over and before and attempt and (before.run_number, before.status) != (attempt.run_number, attempt.status):
-        if attempt.run_number == before.run_number:
-            violation = violation or f"a run that was {before.status} became {attempt.status}"
+    if before is not None and attempt is not None and before.run_number == attempt.run_number:
+        changed = before.status in TERMINAL and attempt.status is not before.status
+        violation = violation or (f"a run that was {before.status} became {attempt.status}" if changed else "")
     permits = {permit.call_no: permit for permit in stored.permits}
     outcomes = stored.outcomes
     for command in commands:
