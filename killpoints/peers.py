@@ -40,8 +40,8 @@ PEERS = (
         "ctrlrun",
         "killpoints.subjects.ctrlrun_program",
         ("ctrlrun",),
-        "@protect with the order as effect key, idempotency_token() as key, NotExecuted on refusals, an eager reconcile "
-        "hook where the world can be searched, its SQLite store as shipped.",
+        "@protect with the order as effect key, idempotency_token() as key, NotExecuted on refusals, an eager "
+        "reconcile hook where the world can be searched, its SQLite store as shipped.",
     ),
     Peer(
         "dbos",
@@ -61,7 +61,7 @@ PEERS = (
 
 
 async def measure(folder: Path, world: WorldProcess) -> list[tuple[str, str, str, Killed]]:
-    """Each subject's name, version and set-up, with what came of it. Raises `KitFailed` when a peer is not installed."""
+    """Each subject's name, version and set-up, with what came of it. Raises `KitFailed` when a peer is missing."""
     if not PYTHON.exists():
         raise KitFailed("the peers are not installed; run: sh killpoints/setup.sh")
     found = []

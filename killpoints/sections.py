@@ -27,8 +27,9 @@ from killpoints.matrix import (
     run_cells,
 )
 from killpoints.model.cases import CASES, WITHOUT_THE_ASSUMPTION
-from killpoints.model.explore import TOOLS, Bounds, explore
+from killpoints.model.explore import explore
 from killpoints.model.rules import Assumption
+from killpoints.model.state import TOOLS, Bounds
 from killpoints.peers import measure
 from killpoints.random_kills import PROMISES, Load, rounds
 from killpoints.receipt import HEADER, cells, figures, table
@@ -268,7 +269,7 @@ async def peers(options: Options) -> Found:
     async with WorldProcess() as world:
         subjects = await measure(options.folder, world)
     lines, rows, holds = [], [], True
-    for name, version, set_up, killed in subjects:
+    for name, version, _, killed in subjects:
         for kind, tally in killed.tallies.items():
             lines.append([name, version, kind, *cells(tally)])
             rows.append({"subject": name, "version": version, "promise": kind, **figures(tally)})

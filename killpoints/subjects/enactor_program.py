@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import resource
 import ssl
 import tempfile
 from pathlib import Path
@@ -291,6 +292,9 @@ def said(view: ExecutionView) -> str:
 def main(plan: dict[str, Any]) -> int:
     """Carries out a plan. Returns the exit status."""
     logging.basicConfig(level=logging.ERROR)
+    if most := plan.get("file_bytes"):
+        # A disk that is nearly full: what makes a file larger than this fails as it does without room.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
     try:
         return asyncio.run(Program(plan).run())
     except StoreFailed as error:
