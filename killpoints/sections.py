@@ -266,8 +266,7 @@ async def model(options: Options) -> Found:
 async def peers(options: Options) -> Found:
     """Enactor beside its peers."""
     began = time.monotonic()
-    async with WorldProcess() as world:
-        subjects = await measure(options.folder, world)
+    subjects = await measure(options.folder)
     lines, rows, holds = [], [], True
     for name, version, _, killed in subjects:
         for kind, tally in killed.tallies.items():
