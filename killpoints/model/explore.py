@@ -93,7 +93,13 @@ class Model:
                 scope=scope, tenant_id="", generation=generation, enabled=on, reason="", set_by="", set_at=""
             )
             switches = {scope: switch}
-        return Reads(intent=self.intent, entry=self._entry, tool=self._tool, switches=switches)
+        return Reads(
+            intent=self.intent,
+            entry=self._entry,
+            tool=self._tool,
+            connector_version=self.intent.connector_version,
+            switches=switches,
+        )
 
     def _run(self, state: State) -> Run:
         attempt = state.stored.attempt
@@ -119,6 +125,9 @@ class Model:
             return Worker(fence=worker.fence)
         commands = folded(c for c in (*pending, *turn.commands) if c is not NO_ENTRY)
         bare = msgspec.structs.replace(turn, commands=())
+        if isinstance(bare, Call | LookUp):
+            # What was there before is for undoing, which is not modelled; and a dict is no part of a state.
+            bare = msgspec.structs.replace(bare, request=msgspec.structs.replace(bare.request, before=None))
         return worker._replace(place="commit", commands=commands, turn=bare, run=turn.run)
 
     def _drive(self, state: State, worker: Worker) -> Worker:

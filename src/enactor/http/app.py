@@ -13,6 +13,7 @@ from starlette.routing import Match, Route
 from enactor.domain.errors import ConfigurationError, EnactorError, InvalidInput, Unavailable
 from enactor.http import (
     administration,
+    connectors,
     docs,
     events,
     executions,
@@ -35,7 +36,19 @@ _DESCRIPTION: Final = (
     "Enactor stands between an agent's proposal and its effect: what is approved is executed exactly once, exactly as "
     "approved. Every error is a problem document (RFC 9457) with a stable `type` and `error_code`."
 )
-_ROUTERS: Final = (proposing, intents, executions, events, switches, registry, administration, ledger, health, docs)
+_ROUTERS: Final = (
+    proposing,
+    intents,
+    executions,
+    events,
+    switches,
+    registry,
+    connectors,
+    administration,
+    ledger,
+    health,
+    docs,
+)
 
 
 def create_app(deps: HttpDeps) -> FastAPI:

@@ -23,11 +23,12 @@ from enactor.pipeline.driver import Driver
 from enactor.pipeline.model import Context
 from enactor.pipeline.model import Settings as PipelineSettings
 from enactor.policies.cedar import CedarPolicyEngine
+from enactor.ports.artifacts import ArtifactStore
 from enactor.ports.clock import Clock, Ids, Randomness
 from enactor.ports.secrets import SecretSource
 from enactor.ports.store import Store
 from enactor.service import Core, Limits, Service
-from enactor.settings import store_address
+from enactor.settings import StoreAddress, store_address
 from enactor.wiring.faults import watched_plane, watched_store
 
 if TYPE_CHECKING:
@@ -100,7 +101,59 @@ async def open_store(url: str, clock: Clock, on_failure: Callable[[], None] | No
         from enactor.stores.memory import MemoryStore
 
         return watched_store(MemoryStore(clock), os.environ)
+    if address.scheme == "dynamodb":
+        from enactor.stores.dynamodb import DynamoStore
+        from enactor.system import SystemRandomness
+
+        dynamo = await DynamoStore.open(
+            address.region,
+            clock=clock,
+            randomness=SystemRandomness(),
+            prefix=address.options.get("prefix", DynamoStore.DEFAULT_PREFIX),
+            endpoint=address.options.get("endpoint"),
+            on_failure=on_failure,
+            artifacts=s3_artifacts(address) if "artifacts" in address.options else None,
+        )
+        return watched_store(dynamo, os.environ)
     raise ConfigurationError(f"This version has no {address.scheme} store; use sqlite:///enactor.db.")
+
+
+def s3_artifacts(address: StoreAddress) -> ArtifactStore:
+    """Artifacts in the bucket that a DynamoDB store's URL names as `artifacts=bucket/prefix`.
+
+    Raises:
+        ConfigurationError: the SDK is not installed, or its settings are wrong.
+    """
+    from enactor.gateway.aws_artifacts import S3Artifacts
+    from enactor.stores.dynamodb.client import sdk_client
+
+    bucket, _, prefix = address.options["artifacts"].partition("/")
+    client = sdk_client("s3", address.region, address.options.get("endpoint"), attempts=4)
+    return S3Artifacts(client, bucket, f"{prefix.rstrip('/')}/" if prefix else "")
+
+
+def create_tables(url: str) -> list[str]:
+    """Creates what a store needs before it can be opened. Blocks.
+
+    Returns:
+        The names of the tables that were created; a store that makes its own when it is opened has none.
+
+    Raises:
+        ConfigurationError: the URL, or what it needs, is wrong.
+        StoreFailed: they cannot be created.
+    """
+    address = store_address(url)
+    if address.scheme != "dynamodb":
+        return []
+    from enactor.stores.dynamodb import DynamoStore
+    from enactor.stores.dynamodb.client import sdk_client
+    from enactor.stores.dynamodb.migrate import create_tables as create
+
+    client = sdk_client("dynamodb", address.region, address.options.get("endpoint"))
+    try:
+        return create(client, address.options.get("prefix", DynamoStore.DEFAULT_PREFIX))
+    finally:
+        client.close()
 
 
 def find_connectors(

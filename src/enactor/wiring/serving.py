@@ -60,6 +60,9 @@ def serve(settings: Settings) -> int:
     logging.basicConfig(
         level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
+    for name in ("httpcore", "httpx", "httpx2"):
+        # They log addresses with their queries, and at "debug" headers: what is sent to targets is nobody else's.
+        logging.getLogger(name).setLevel(logging.WARNING)
     if settings.engine != "local":
         raise ConfigurationError(f"This version has no {settings.engine} engine; use --engine local.")
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -243,6 +246,8 @@ class _Process:
             randomness=self._randomness,
             version=__version__,
             metrics=self._metrics,
+            connectors=(*(c.name for c in assembly.connectors), *(server.name for server in settings.mcp_servers)),
+            health=assembly.tools.health,
             settings=HttpSettings(
                 max_body_bytes=settings.limits.body_bytes,
                 max_body_depth=settings.limits.body_depth,
