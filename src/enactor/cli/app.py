@@ -13,7 +13,7 @@ from enactor.cli import (
     doctor,
     executions,
     intents,
-    ledger,
+    ledger_keeping,
     login,
     mcp,
     policies,
@@ -67,7 +67,7 @@ def application() -> typer.Typer:
     app.command("list")(executions.list_executions)
     app.command("resolve")(executions.resolve)
     app.command("replay")(executions.replay)
-    for commands in (switches, action_types, policies, budgets, ledger, mcp):
+    for commands in (switches, action_types, policies, budgets, ledger_keeping, mcp):
         app.add_typer(commands.commands)
     app.command("serve")(server.serve)
     app.command("worker")(server.worker)

@@ -19,6 +19,7 @@ from enactor.http import (
     health,
     intents,
     ledger,
+    log,
     proposing,
     registry,
     switches,
@@ -26,6 +27,7 @@ from enactor.http import (
 from enactor.http.answers import answer
 from enactor.http.context import HttpDeps, HttpSettings, trace_id_of
 from enactor.http.edge import Edge
+from enactor.http.ledger_metrics import LedgerCollector
 from enactor.http.openapi import document
 from enactor.http.problems import MethodNotAllowed, NoSuchRoute, of_conflict, problem_response, unexpected
 from enactor.ports.commands import Conflict
@@ -35,7 +37,19 @@ _DESCRIPTION: Final = (
     "Enactor stands between an agent's proposal and its effect: what is approved is executed exactly once, exactly as "
     "approved. Every error is a problem document (RFC 9457) with a stable `type` and `error_code`."
 )
-_ROUTERS: Final = (proposing, intents, executions, events, switches, registry, administration, ledger, health, docs)
+_ROUTERS: Final = (
+    proposing,
+    intents,
+    executions,
+    events,
+    switches,
+    registry,
+    administration,
+    ledger,
+    log,
+    health,
+    docs,
+)
 
 
 def create_app(deps: HttpDeps) -> FastAPI:
@@ -72,6 +86,7 @@ def create_app(deps: HttpDeps) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     deps.metrics.watch(deps.engine)
+    deps.metrics.registry.register(LedgerCollector(deps.ledger))
     made: list[dict[str, Any]] = []
 
     async def openapi() -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Final
 
 from fastapi import Depends, Query, Request
@@ -17,6 +18,7 @@ from enactor.ports.engine import Engine
 from enactor.ports.store import Store
 from enactor.ports.tools import ToolPlane
 from enactor.service import Service
+from enactor.service.keeper import KeeperStatus
 from enactor.settings import LOOPBACK
 
 TRACE: Final = "enactor.trace_id"
@@ -42,7 +44,7 @@ class HttpSettings(Struct, frozen=True, kw_only=True):
 
 
 class HttpDeps(Struct, frozen=True, kw_only=True):
-    """Everything the HTTP face works with; made by the wiring."""
+    """Everything the HTTP face works with; made by the wiring. `ledger` tells how the ledger's logs stand."""
 
     service: Service
     store: Store
@@ -56,6 +58,7 @@ class HttpDeps(Struct, frozen=True, kw_only=True):
     settings: HttpSettings = HttpSettings()
     metrics: Metrics = field(default_factory=Metrics)
     streams: Streams = field(default_factory=Streams)
+    ledger: Callable[[], KeeperStatus] = KeeperStatus
 
 
 async def _deps(request: Request) -> HttpDeps:

@@ -15,7 +15,7 @@ from enactor.domain.approval import Approval, ApprovalSource, Decision
 from enactor.domain.attempt import RunStatus
 from enactor.domain.budget import Budget
 from enactor.domain.canonical import digest
-from enactor.domain.errors import BudgetExceeded, EffectKeyTaken, IllegalTransition, InvalidInput
+from enactor.domain.errors import BudgetExceeded, DataErased, EffectKeyTaken, IllegalTransition, InvalidInput
 from enactor.domain.intent import ActionIntent, IntentStatus, is_expired
 from enactor.domain.kill_switch import marks, scopes_of
 from enactor.domain.ledger import LedgerEvent
@@ -85,6 +85,8 @@ class Operations(KillSwitches):
             nonlocal voted
             core = self._core
             intent = await core.visible_intent(by, action_intent_id)
+            if intent.erased_at:
+                raise DataErased("Its personal data was erased, and with it what would be executed: propose it anew.")
             records = await core.store.execution(by.tenant_id, action_intent_id)
             lock = records.attempt if records else None
             if voted and lock is not None and lock.status is not RunStatus.IN_DOUBT:
