@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field
 
 from enactor.domain.ledger import ChainFault
 
 FORMAT: Final = "enactor-ledger/v2"
+
+ERASED: Final = Raw(b"null")
+"""Stands where an entry's data was."""
 
 SELF_CONSISTENT: Final = (
     "Self-consistent only: without a checkpoint held outside the operator's reach, a ledger rewritten as a whole, "
@@ -90,27 +93,33 @@ class TileLine(Struct, frozen=True, kw_only=True, tag_field="kind", tag="tile", 
 
 
 class EntryLine(Struct, frozen=True, kw_only=True, tag_field="kind", tag="entry", forbid_unknown_fields=True):
-    """An entry. Of a selection, with its place in the log and the proof of it."""
+    """An entry. Of a selection, with its place in the log and the proof of it.
 
-    entry_id: str
-    tenant_id: str
-    account_id: str
-    event_type: str
-    timestamp: str
-    actor: str
-    trace_id: str
-    decision_trace_id: str
-    action_intent_id: str
-    run_number: int
-    data: str
-    salt: str
-    data_commitment: str
-    seq: int
-    sequence: int
-    prev_hash: str
+    Attributes:
+        entry: the very bytes that `hash` is the SHA-256 of: the RFC 8785 form of everything but data and salt.
+        data: the very bytes that the entry's `data_commitment` commits to, after `salt`; null, and the salt empty, once
+            they were erased.
+    """
+
+    entry: Raw
     hash: str
+    data: Raw
+    salt: str
     leaf_index: int | None = None
     path: tuple[str, ...] = ()
+
+
+class Hashed(Struct, frozen=True):
+    """What a check asks of the bytes in `EntryLine.entry`. The other members are covered by the hash like these."""
+
+    tenant_id: str
+    account_id: str
+    seq: int
+    prev_hash: str
+    data_commitment: str
+    event_type: str
+    action_intent_id: str
+    entry_id: str
 
 
 class End(Struct, frozen=True, kw_only=True, tag_field="kind", tag="end", forbid_unknown_fields=True):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from enactor.domain.evidence import EntryLine
+from enactor.domain.evidence import Hashed
 from enactor.domain.merkle import TILE_WIDTH, Growth, rows
 
-Report = Callable[[str, EntryLine | None], None]
+Report = Callable[[str, Hashed | None], None]
 """Told of a fault, and of the entry that it is about where that is known."""
 
 _sha256 = hashlib.sha256
@@ -33,7 +33,7 @@ class TreeCheck:
         self._growth = Growth()
         # The leaves that are not in the tree yet, and the entries of the tile that is under way.
         self._leaves: list[bytes] = []
-        self._behind: list[EntryLine] = []
+        self._behind: list[Hashed] = []
         self._said: bytes | None = None
 
     def want(self, size: int, root: bytes) -> None:
@@ -44,11 +44,11 @@ class TreeCheck:
         """The leaf hashes that the log has for the entries to come, up to the end of their tile."""
         self._said = hashes
 
-    def leaf(self, count: int, entry: EntryLine) -> None:
-        """The entry that is the log's `count`-th, from 1."""
+    def leaf(self, count: int, own_hash: bytes, entry: Hashed) -> None:
+        """The entry that is the log's `count`-th, from 1, and its own hash."""
         if self.broken:
             return
-        self._leaves.append(_sha256(b"\x00" + bytes_of(entry.hash)).digest())
+        self._leaves.append(_sha256(b"\x00" + own_hash).digest())
         self._behind.append(entry)
         if not count % TILE_WIDTH or count == self.size:
             self._compare(count)
@@ -89,7 +89,7 @@ class TreeCheck:
             None,
         )
 
-    def _break(self, fault: str, entry: EntryLine | None) -> None:
+    def _break(self, fault: str, entry: Hashed | None) -> None:
         self.broken = True
         self._report(fault, entry)
 

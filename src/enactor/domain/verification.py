@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
-import orjson
 
 from enactor.domain.errors import InvalidInput
 from enactor.domain.evidence import (
+    ERASED,
     FORMAT,
     CheckpointLine,
     ConsistencyLine,
     End,
     EntryLine,
+    Hashed,
     Header,
     Line,
     TileLine,
@@ -39,38 +40,14 @@ _START: Final = (0, GENESIS)
 _SALT_DIGITS: Final = 32
 _ERASED: Final = LedgerEvent.PERSONAL_DATA_ERASED.value
 _decode_entry: Final = msgspec.json.Decoder(EntryLine).decode
+_decode_hashed: Final = msgspec.json.Decoder(Hashed).decode
 _decode: Final = msgspec.json.Decoder(Line).decode
 _sha256 = hashlib.sha256
-_dumps = orjson.dumps
 
 
-def hash_of(entry: EntryLine) -> str:
-    """See `ledger.entry_hash`, whose twin for lines this is."""
-    return _sha256(
-        _dumps(
-            {
-                "account_id": entry.account_id,
-                "action_intent_id": entry.action_intent_id,
-                "actor": entry.actor,
-                "data_commitment": entry.data_commitment,
-                "decision_trace_id": entry.decision_trace_id,
-                "entry_id": entry.entry_id,
-                "event_type": entry.event_type,
-                "prev_hash": entry.prev_hash,
-                "run_number": entry.run_number,
-                "seq": entry.seq,
-                "sequence": entry.sequence,
-                "tenant_id": entry.tenant_id,
-                "timestamp": entry.timestamp,
-                "trace_id": entry.trace_id,
-            }
-        )
-    ).hexdigest()
-
-
-def commitment_of(entry: EntryLine) -> str:
+def commitment_of(line: EntryLine) -> str:
     """See `ledger.commitment`. What is no salt fits nothing."""
-    return _sha256(bytes_of(entry.salt) + entry.data.encode()).hexdigest()
+    return _sha256(bytes_of(line.salt) + line.data).hexdigest()
 
 
 class BundleVerifier:
@@ -100,7 +77,7 @@ class BundleVerifier:
         self._heads: dict[str, tuple[int, str]] = {}
         self._broken: set[str] = set()
         self._erased = 0
-        self._unexplained: dict[str, EntryLine] = {}
+        self._unexplained: dict[str, Hashed] = {}
         self._last_index = -1
 
     def feed(self, line: bytes) -> None:
@@ -112,13 +89,12 @@ class BundleVerifier:
         if self._end is not None:
             raise InvalidInput("There are lines after the bundle's end.")
         try:
-            read: Line = _decode_entry(line) if line.startswith(_ENTRY) else _decode(line)
+            if line.startswith(_ENTRY):
+                self._entry(_decode_entry(line))
+            else:
+                self._other(_decode(line), self._header)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InvalidInput(f"Line {self._lines} of the bundle cannot be read: {error}") from None
-        if type(read) is EntryLine:
-            self.feed_entry(read)
-        else:
-            self._other(read, self._header)
 
     def _begin(self, line: bytes) -> None:
         try:
@@ -158,50 +134,52 @@ class BundleVerifier:
         elif isinstance(read, End):
             self._end = read
         elif isinstance(read, EntryLine):
-            self.feed_entry(read)
+            self._entry(read)
         else:
             raise InvalidInput("The bundle has a second header.")
 
     # -- entries -------------------------------------------------------------------------------------------------
 
-    def feed_entry(self, entry: EntryLine) -> None:
-        """Checks one entry."""
+    def _entry(self, line: EntryLine) -> None:
         self.entries += 1
+        entry = _decode_hashed(line.entry)
+        own_hash = _sha256(line.entry).digest()
+        fits = line.hash == own_hash.hex()
         account_id = entry.account_id
         seq, head = self._heads.get(account_id, _START)
         # The usual entry, in as few steps as possible. What is not usual is looked at closely.
         if (
             entry.seq == seq + 1
             and entry.prev_hash == head
-            and len(entry.salt) == _SALT_DIGITS
+            and len(line.salt) == _SALT_DIGITS
             and entry.tenant_id == self._tenant_id
             and entry.event_type != _ERASED
-            and entry.hash == hash_of(entry)
-            and entry.data_commitment == commitment_of(entry)
+            and fits
+            and entry.data_commitment == commitment_of(line)
             and account_id not in self._broken
         ):
-            self._heads[account_id] = (entry.seq, entry.hash)
+            self._heads[account_id] = (entry.seq, line.hash)
         elif account_id not in self._broken:
-            self._look(entry, seq, head)
+            self._look(line, entry, seq, head, fits=fits)
         if self.entries <= self._tree.size:
-            self._tree.leaf(self.entries, entry)
+            self._tree.leaf(self.entries, own_hash if fits else bytes_of(line.hash), entry)
         elif self._header is not None and not self._header.scope.everything:
-            self._prove(entry, self._header)
+            self._prove(line, entry, self._header)
 
-    def _look(self, entry: EntryLine, seq: int, head: str) -> None:
-        fault = self._fault_of(entry, seq, head)
+    def _look(self, line: EntryLine, entry: Hashed, seq: int, head: str, *, fits: bool) -> None:
+        fault = self._fault_of(line, entry, seq, head, fits=fits)
         if fault is not None:
             self._broken.add(entry.account_id)
             self.report(fault, entry, seq + 1)
             return
-        self._heads[entry.account_id] = (entry.seq, entry.hash)
-        if not entry.data:
+        self._heads[entry.account_id] = (entry.seq, line.hash)
+        if line.data == ERASED:
             self._erased += 1
             self._unexplained.setdefault(entry.action_intent_id, entry)
         elif entry.event_type == _ERASED:
             self._unexplained.pop(entry.action_intent_id, None)
 
-    def _fault_of(self, entry: EntryLine, seq: int, head: str) -> str | None:
+    def _fault_of(self, line: EntryLine, entry: Hashed, seq: int, head: str, *, fits: bool) -> str | None:
         if entry.tenant_id != self._tenant_id:
             return f"it is of the tenant {entry.tenant_id!r}: inserted or altered"
         gap = entry.seq > seq + 1
@@ -209,28 +187,28 @@ class BundleVerifier:
             return f"entry {seq + 1} is missing: entry {entry.seq} follows {seq}"
         if entry.seq <= seq:
             return f"entry {entry.seq} stands after entry {seq}: inserted, repeated or reordered"
-        if entry.hash != hash_of(entry):
+        if not fits:
             return "its own hash does not fit its content: altered"
         if entry.prev_hash != head and not gap:
             return "it does not follow the entry before it: that one was altered, replaced or removed"
-        if not entry.salt and not entry.data:
+        if not line.salt and line.data == ERASED:
             return None if entry.action_intent_id else "its data is gone, and only an intent's can be erased: removed"
-        if commitment_of(entry) != entry.data_commitment:
+        if commitment_of(line) != entry.data_commitment:
             return "its data does not fit the commitment: altered"
         return None
 
-    def _prove(self, entry: EntryLine, header: Header) -> None:
+    def _prove(self, line: EntryLine, entry: Hashed, header: Header) -> None:
         """An entry of a selection has to bring the proof of its place."""
-        index = entry.leaf_index if entry.leaf_index is not None else -1
-        leaf = leaf_hash(bytes_of(entry.hash))
-        if not includes(bytes.fromhex(header.root), header.size, index, leaf, list(map(bytes_of, entry.path))):
+        index = line.leaf_index if line.leaf_index is not None else -1
+        leaf = leaf_hash(bytes_of(line.hash))
+        if not includes(bytes.fromhex(header.root), header.size, index, leaf, list(map(bytes_of, line.path))):
             self.report("its proof does not show that it is in the log: altered or inserted", entry)
         elif index <= self._last_index:
             fault = f"place {index} of the log stands after place {self._last_index}: repeated or reordered"
             self.report(fault, entry)
         self._last_index = max(self._last_index, index)
 
-    def report(self, fault: str, entry: EntryLine | None, expected: int | None = None) -> None:
+    def report(self, fault: str, entry: Hashed | None, expected: int | None = None) -> None:
         """Notes a fault. `expected` is the number that an entry should have there, where that is not its own."""
         self.faults.append(
             ChainFault(

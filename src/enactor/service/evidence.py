@@ -10,23 +10,26 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+import orjson
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from enactor.domain.errors import InvalidInput
 from enactor.domain.evidence import (
+    ERASED,
     FORMAT,
     CheckpointLine,
     ConsistencyLine,
     End,
     EntryLine,
+    Hashed,
     Header,
     PublishedKey,
     Scope,
     TileLine,
     VerificationReport,
 )
-from enactor.domain.ledger import ChainFault, LedgerEntry
+from enactor.domain.ledger import ChainFault, LedgerEntry, hashed_bytes
 from enactor.domain.log import LogCheckpoint, LogHead
 from enactor.domain.merkle import TILE_WIDTH, Place, consistency_places, hashes_from, inclusion_places, tiles_for
 from enactor.domain.trust import NOTHING, Trusted, seen
@@ -179,26 +182,24 @@ class _Export:
 def line_of(entry: LedgerEntry, leaf_index: int | None = None, path: tuple[str, ...] = ()) -> EntryLine:
     """A ledger entry as a bundle has it. The position is the store's own, and proves nothing."""
     return EntryLine(
-        entry_id=entry.entry_id,
-        tenant_id=entry.tenant_id,
-        account_id=entry.account_id,
-        event_type=entry.event_type.value,
-        timestamp=entry.timestamp,
-        actor=entry.actor,
-        trace_id=entry.trace_id,
-        decision_trace_id=entry.decision_trace_id,
-        action_intent_id=entry.action_intent_id,
-        run_number=entry.run_number,
-        data=entry.data,
-        salt=entry.salt,
-        data_commitment=entry.data_commitment,
-        seq=entry.seq,
-        sequence=entry.sequence,
-        prev_hash=entry.prev_hash,
+        entry=Raw(hashed_bytes(entry, entry.seq, entry.sequence, entry.prev_hash)),
         hash=entry.hash,
+        data=_data_of(entry),
+        salt=entry.salt,
         leaf_index=leaf_index,
         path=path,
     )
+
+
+def _data_of(entry: LedgerEntry) -> Raw:
+    """The data as it was committed to. What is no JSON was put there by somebody else, and shows as a text."""
+    if not entry.data:
+        return ERASED
+    try:
+        orjson.loads(entry.data)
+    except ValueError:
+        return Raw(_encode(entry.data))
+    return Raw(entry.data.encode()) if "\n" not in entry.data else Raw(_encode(entry.data))
 
 
 def _line(line: Struct) -> bytes:
@@ -312,5 +313,15 @@ async def _check_places(
     for at, entry in enumerate(page[: max(0, size - before)], before):
         leaf = leaves.get(entry.entry_id)
         if leaf is None or (leaf.leaf_index, leaf.position) != (at, entry.position):
-            verifier.report("it is not where the log says that it is: moved", line_of(entry))
+            place = Hashed(
+                tenant_id=tenant_id,
+                account_id=entry.account_id,
+                seq=entry.seq,
+                prev_hash=entry.prev_hash,
+                data_commitment=entry.data_commitment,
+                event_type=entry.event_type.value,
+                action_intent_id=entry.action_intent_id,
+                entry_id=entry.entry_id,
+            )
+            verifier.report("it is not where the log says that it is: moved", place)
             return
