@@ -56,15 +56,20 @@ class TreeCheck:
         elif count in self._roots:
             self._grow()
 
+    def end(self, count: int) -> None:
+        """There are only `count` entries, though the log has more: what is missing may lie before the end."""
+        if not self.broken and count % TILE_WIDTH:
+            self._compare(count)
+
     def _compare(self, count: int) -> None:
         """Holds the leaves against the log's own, which show the very entry where the two part."""
         said, self._said = self._said, None
         begin = (count - 1) // TILE_WIDTH * TILE_WIDTH
         # What is in the tree already, because of a checkpoint within this tile, is at its edge.
         made = [*rows(self._growth.edge().get((0, begin // TILE_WIDTH), b"")), *self._leaves]
-        if said is not None and b"".join(made) != said:
-            own = rows(said)
-            at = next((at for at, leaf in enumerate(made) if at >= len(own) or leaf != own[at]), 0)
+        own = rows(said) if said is not None else made
+        at = next((at for at, leaf in enumerate(made) if at >= len(own) or leaf != own[at]), None)
+        if at is not None:
             place = f"it is not what the log has at place {begin + at}"
             self._break(f"{place}: altered, inserted, removed or reordered", self._behind[at])
         self._behind.clear()

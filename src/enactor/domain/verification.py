@@ -233,6 +233,7 @@ class BundleVerifier:
         if end.entries != self.entries:
             self.report(f"the bundle says that it has {end.entries} entries, and has {self.entries}", None)
         if whole and self.entries < header.size:
+            self._tree.end(self.entries)
             self.report(f"the log goes on after place {self.entries - 1}, to {header.size - 1}: removed", None)
         if not whole:
             self._consistent(header)
