@@ -4,7 +4,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 
-.PHONY: help setup npm constraints format demo serve test check bench bench-embedded \
+.PHONY: help setup npm constraints format demo serve test check bench bench-embedded bench-gateway \
         killpoints killpoints-quick test-aws test-scale-out clean
 
 help:  ## this list
@@ -39,7 +39,7 @@ format: setup  ## rewrite the code to the house format, with lint's safe fixes
 # How many finished executions the large file of bench-embedded holds; filling it takes minutes.
 FINISHED ?= 1000000
 
-bench: bench-embedded  ## every benchmark
+bench: bench-embedded bench-gateway  ## every benchmark
 
 bench-embedded: setup  ## the embedded default against its peers and against bare SQLite commits
 	@sh benchmarks/setup.sh
@@ -48,8 +48,15 @@ bench-embedded: setup  ## the embedded default against its peers and against bar
 	@$(BIN)/python -m benchmarks.http_api
 	@$(BIN)/python -m benchmarks.profile
 
-killpoints killpoints-quick:  ## kill the process at every point of a run (not built yet)
-	@echo "$@: the kill-point suite is not built yet." >&2; exit 1
+bench-gateway: setup  ## what a call through the gateway costs, against the bare MCP client
+	@$(BIN)/python -m benchmarks.gateway
+
+killpoints: setup  ## the proof: killed and paused at every point of a run, with its peers beside it (under 30 minutes)
+	@sh killpoints/setup.sh
+	@$(BIN)/python -m killpoints
+
+killpoints-quick: setup  ## a sample of it, in seconds
+	@$(BIN)/python -m killpoints --quick
 
 test-aws:  ## the AWS part of the tests alone (not built yet)
 	@echo "$@: the AWS store and engine are not built yet." >&2; exit 1
@@ -61,6 +68,6 @@ constraints:  ## resolve the newest versions in a fresh environment and write co
 	@sh scripts/constraints.sh
 
 clean:  ## remove what make made: environments, caches, reports, the demo's files
-	@rm -rf .venv .bench-venv .demo .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist htmlcov
+	@rm -rf .venv .bench-venv .killpoints-venv killpoints/npm/node_modules .demo .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist htmlcov
 	@rm -f .coverage .coverage.*
-	@find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	@find src tests scripts benchmarks killpoints -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

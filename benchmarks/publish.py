@@ -1,4 +1,4 @@
-"""Puts the results of the last runs into the README and docs/scaling.md: `python -m benchmarks.publish`."""
+"""Puts the results of the last runs into the READMEs and docs/scaling.md: `python -m benchmarks.publish`."""
 
 import json
 import re
@@ -53,6 +53,15 @@ def main() -> int:
     profile = RESULTS / "profile.md"
     if profile.exists():
         put(ROOT / "docs" / "scaling.md", "profile", profile.read_text(encoding="utf-8"))
+    gateway = RESULTS / "gateway.md"
+    if gateway.exists():
+        measured = json.loads((RESULTS / "gateway.json").read_text())
+        shown = ", ".join(str(value) for value in measured["machine"].values())
+        pairs = (
+            f"{measured['pairs']['http']:,} pairs of calls over HTTP, {measured['pairs']['in_process']:,} in process"
+        )
+        text = f"{gateway.read_text(encoding='utf-8')}\nMeasured on: {shown}; {pairs}."
+        put(ROOT / "benchmarks" / "README.md", "gateway", text)
     return 0
 
 

@@ -11,7 +11,7 @@ python=${PYTHON:-python3}
 "$python" -m venv "$fresh"
 "$fresh/bin/python" -m pip --disable-pip-version-check --quiet install hatchling editables
 "$fresh/bin/python" -m pip --disable-pip-version-check --quiet install --no-build-isolation \
-    --editable '.[postgres,restate,aws,mcp,oauth,caldav,dev]'
+    --editable '.[postgres,restate,aws,mcp,oauth,caldav,openapi,dev]'
 {
     echo '# Every version the project is built and tested with (core, dev and all extras). Not edited by hand:'
     echo '# `make constraints` resolves the newest versions in a fresh environment and writes this file.'

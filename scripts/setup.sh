@@ -54,7 +54,7 @@ pip() { .venv/bin/python -m pip --disable-pip-version-check --quiet "$@"; }
 say "setup: installing the pinned dependencies (up to a minute the first time)"
 rm -f .venv/.stamp
 if ! { pip install --constraint constraints.txt hatchling editables &&
-       pip install --constraint constraints.txt --no-build-isolation --editable '.[postgres,restate,aws,mcp,oauth,caldav,dev]'; }; then
+       pip install --constraint constraints.txt --no-build-isolation --editable '.[postgres,restate,aws,mcp,oauth,caldav,openapi,dev]'; }; then
     say "setup: the installation failed; pip's message is above. It needs the network the first time."
     exit 1
 fi

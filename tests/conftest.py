@@ -4,10 +4,18 @@ The profile `ci` (the default) tries the same examples on every run and sets no 
 machine cannot fail a test. `HYPOTHESIS_PROFILE=explore` looks for new examples, ten times as many.
 """
 
+import json
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from enactor.conformance.radicale import Radicale
 
 pytest.register_assert_rewrite("enactor.conformance")
 
@@ -20,3 +28,18 @@ settings.register_profile(
 )
 settings.register_profile("explore", deadline=None, max_examples=1_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="session")
+def radicale(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Radicale"]:
+    """A real CalDAV server, started as a demonstration starts it; it ends with its input."""
+    from enactor.conformance.radicale import Radicale
+
+    folder = tmp_path_factory.mktemp("radicale")
+    command = [sys.executable, "-m", "enactor.conformance.radicale", str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        said = json.loads(process.stdout.readline())
+        yield Radicale(said["home"], said["user"], said["password"])
+        process.communicate(timeout=30)
+    assert process.returncode == 0

@@ -59,6 +59,7 @@ LOST = permit()
 FENCED = permit(taken_over=True)
 DEAD = permit(taken_over=True, caller_dead=True)
 RETAINED_UNTIL = TAKEN + 3_600_000
+LAST_REPEAT = RETAINED_UNTIL - WINDOW - PAUSE
 FINAL_AT = NOT_AFTER + 30_000
 FENCED_FINAL_AT = NOT_AFTER + PAUSE + 30_000
 
@@ -72,12 +73,12 @@ TABLE = {
     "open beside done": ((permit(CallResult.DONE), permit(CallResult.OPEN, call_no=2)), KEYED, {}, Verdict.RECOVER),
     "a person said it did not happen": ((permit(settled_by=SettledBy.RESOLVED),), UNSAFE, {}, Verdict.CALL),
     "idempotent, key retained": ((LOST,), KEYED, {}, Verdict.CALL),
-    "idempotent, last moment": ((LOST,), KEYED, {"now_ms": RETAINED_UNTIL - WINDOW - 1}, Verdict.CALL),
-    "idempotent, might arrive too late": ((LOST,), KEYED, {"now_ms": RETAINED_UNTIL - WINDOW}, Verdict.IN_DOUBT),
+    "idempotent, last moment": ((LOST,), KEYED, {"now_ms": LAST_REPEAT - 1}, Verdict.CALL),
+    "idempotent, might be paused and arrive too late": ((LOST,), KEYED, {"now_ms": LAST_REPEAT}, Verdict.IN_DOUBT),
     "idempotent, retention counts from the first call": (
         (permit(CallResult.REFUSED), permit(call_no=2, taken_at=TAKEN + 1_000_000)),
         KEYED,
-        {"now_ms": RETAINED_UNTIL - WINDOW},
+        {"now_ms": LAST_REPEAT},
         Verdict.IN_DOUBT,
     ),
     "idempotent, key forgotten, searchable": (
@@ -88,7 +89,7 @@ TABLE = {
     ),
     "idempotent, fenced caller sends within retention": ((FENCED,), KEYED, {}, Verdict.CALL),
     "idempotent, fenced caller may send after retention": ((FENCED,), SHORT, {}, Verdict.IN_DOUBT),
-    "idempotent, dead caller, short retention": ((DEAD,), SHORT, {}, Verdict.CALL),
+    "idempotent, retention shorter than a pause": ((DEAD,), SHORT, {}, Verdict.IN_DOUBT),
     "a restore, and keys that failures burn": ((permit(call_no=0, taken_over=True),), BURNING, {}, Verdict.IN_DOUBT),
     "a restore, one key for ever": ((permit(call_no=0, taken_over=True),), KEYED, {}, Verdict.CALL),
     "look-up, not made": ((LOST,), SEARCHED, {}, Verdict.LOOK_UP),
@@ -156,6 +157,9 @@ def test_each_row_of_the_table(row: str) -> None:
         ((LOST,), {"now_ms": TAKEN, "absent_at": TAKEN}, FINAL_AT),
         ((FENCED,), {"now_ms": NOT_AFTER + PAUSE, "absent_at": NOT_AFTER + PAUSE}, FENCED_FINAL_AT),
         ((DEAD,), {"now_ms": TAKEN, "absent_at": TAKEN}, FINAL_AT),
+        ((permit(gone_by=NOT_AFTER - 1),), {"now_ms": TAKEN, "absent_at": TAKEN}, FINAL_AT),
+        ((permit(gone_by=NOT_AFTER + 7_000),), {"now_ms": TAKEN, "absent_at": TAKEN}, FINAL_AT + 7_000),
+        ((permit(gone_by=NOT_AFTER + 2 * PAUSE),), {"now_ms": TAKEN, "absent_at": TAKEN}, FENCED_FINAL_AT),
     ],
 )
 def test_how_long_it_waits(permits: tuple[WritePermit, ...], facts: dict[str, int], until: int) -> None:
@@ -178,6 +182,7 @@ PERMITS = st.lists(
         RESULTS,
         taken_over=st.booleans(),
         caller_dead=st.booleans(),
+        gone_by=st.sampled_from((0, TAKEN, NOT_AFTER + 20_000, NOT_AFTER + 2 * PAUSE)),
         settled_by=st.sampled_from([None, *SettledBy]),
     ),
     max_size=4,
@@ -203,7 +208,8 @@ def test_whatever_happened_a_doubt_is_called_again_only_where_that_is_safe(
     if answer.verdict is not Verdict.CALL or not doubtful:
         return
     assert semantics.mode is not WriteMode.UNSAFE
-    retained = semantics.mode is WriteMode.IDEMPOTENT and now + WINDOW < TAKEN + semantics.key_retention_seconds * 1000
+    kept = TAKEN + semantics.key_retention_seconds * 1000
+    retained = semantics.mode is WriteMode.IDEMPOTENT and now + WINDOW + PAUSE < kept
     final = semantics.absence_final_after_seconds
     absent = absent_at is not None and final is not None and not cannot_tell and semantics.has_lookup
     assert retained or (absent and absent_at >= last_possible_send(doubtful, PAUSE) + final * 1000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -47,7 +48,15 @@ class Call:
 class Hostile:
     """Use it as an async context manager. `calls` holds every `tools/call` whose bytes came in."""
 
-    def __init__(self, behave: Behave, tools: list[dict[str, Any]] | None = None, session: str = "s-1") -> None:
+    def __init__(
+        self,
+        behave: Behave,
+        tools: list[dict[str, Any]] | None = None,
+        session: str = "s-1",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.tls = tls
+        self.called = asyncio.Event()
         self.behave = behave
         self.tools = tools or [{"name": "create", "inputSchema": {"type": "object", "properties": {"title": {}}}}]
         self.session = session
@@ -68,7 +77,7 @@ class Hostile:
 
     async def listen(self, port: int) -> None:
         """Begins to listen."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, reuse_address=True)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, reuse_address=True, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def __aexit__(self, *_: object) -> None:
@@ -122,6 +131,7 @@ class Hostile:
                 await call.result({"tools": self.tools})
             case "tools/call":
                 self.calls.append(call)
+                self.called.set()
                 await self.behave(call)
             case _ if "id" in message:
                 await call.error(-32601, "no such method")

@@ -15,8 +15,9 @@ from enactor.domain.permit import Purpose
 from enactor.gateway.artifacts import FileArtifacts
 from enactor.gateway.egress import EgressRules, GuardedTransport
 from enactor.gateway.mcp_plane import McpToolPlane
-from enactor.gateway.mcp_rules import McpServer, RefRule, ToolRule
+from enactor.gateway.mcp_rules import McpServer, ToolRule
 from enactor.gateway.mcp_target import HeaderSource, McpTarget, Surroundings
+from enactor.gateway.pointing import RefRule
 from enactor.ports.tools import CallRequest, Reply
 
 KEY = "k" * 64

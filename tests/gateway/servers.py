@@ -76,14 +76,20 @@ class Tickets:
         return data(closed=True)
 
 
-@contextlib.asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[int]:
-    """Serves an ASGI application on a free port of 127.0.0.1."""
+def listen() -> socket.socket:
+    """A socket that listens on a free port of 127.0.0.1."""
     # Only a socket that knows it is TCP gets TCP_NODELAY from asyncio.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
     listening.listen(128)
     listening.setblocking(False)
+    return listening
+
+
+@contextlib.asynccontextmanager
+async def serving(app: ASGIApp, listening: socket.socket | None = None) -> AsyncIterator[int]:
+    """Serves an ASGI application on a free port of 127.0.0.1, or on the socket given."""
+    listening = listening or listen()
     config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]

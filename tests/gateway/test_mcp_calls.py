@@ -11,7 +11,8 @@ from enactor.domain.action_type import CompensationStrategy, RiskClass, WriteMod
 from enactor.domain.errors import ConfigurationError, InvalidParameters, Unavailable
 from enactor.domain.outcome import ObjectRef
 from enactor.domain.permit import CallResult
-from enactor.gateway.mcp_rules import LookUpRule, McpServer, RefRule, ToolRule, plain_names
+from enactor.gateway.mcp_rules import LookUpRule, McpServer, ToolRule, plain_names
+from enactor.gateway.pointing import RefRule
 from tests.gateway.rig import CREATE, KEY, Rig, made, request, undoing
 from tests.gateway.servers import Tickets, data, over_http, tool
 

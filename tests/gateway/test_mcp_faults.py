@@ -7,7 +7,8 @@ import pytest
 
 from enactor.domain.errors import ErrorClass
 from enactor.domain.permit import CallResult
-from enactor.gateway.mcp_rules import McpServer, RefRule, ToolRule
+from enactor.gateway.mcp_rules import McpServer, ToolRule
+from enactor.gateway.pointing import RefRule
 from tests.gateway.hostile import Call, Hostile
 from tests.gateway.rig import CREATE, Rig, made, request
 

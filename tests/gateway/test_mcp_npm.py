@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from enactor.domain.permit import CallResult
-from enactor.gateway.mcp_rules import McpServer, RefRule, ToolRule
+from enactor.gateway.mcp_rules import McpServer, ToolRule
+from enactor.gateway.pointing import RefRule
 from tests.gateway.rig import Rig, made, request
 from tests.npm import binary
 

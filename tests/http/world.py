@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,8 @@ class World:
         limits: Limits,
         settings: HttpSettings,
         streams: Streams | None,
+        connectors: Callable[[ManualClock], Iterable[Connector]] = lambda _: (),
+        **assembly: Any,
     ) -> None:
         self.clock = clock
         self.store = store
@@ -95,7 +97,7 @@ class World:
         self._ended: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.assembly: Assembly = assemble(
             self.store,
-            connectors=[InternalConnector(self.store, self.clock), Bank()],
+            connectors=[InternalConnector(self.store, self.clock), Bank(), *connectors(clock)],
             clock=self.clock,
             randomness=SeededRandomness(),
             secrets=EnvFileSecrets({}),
@@ -104,6 +106,7 @@ class World:
             transforms={},
             concurrency=16,
             listener=self._listen,
+            **assembly,
         )
         self.issuer = DevIssuer.load(key_file)
         self.deps = HttpDeps(
@@ -258,16 +261,23 @@ async def world_of(
     settings: HttpSettings | None = None,
     streams: Streams | None = None,
     database: Path | None = None,
+    clock: ManualClock | None = None,
+    store: Store | None = None,
+    **more: Any,
 ) -> AsyncIterator[World]:
-    """A started world, over a SQLite file where one is named, else over the memory store."""
-    clock = ManualClock()
+    """A started world, over a SQLite file where one is named, else over the memory store.
+
+    `connectors` makes further connectors from the clock; what else is given goes to `assemble`.
+    """
+    clock = clock or ManualClock()
     world = World(
         clock,
-        await open_store(f"sqlite:///{database}" if database else "memory://", clock),
+        store or await open_store(f"sqlite:///{database}" if database else "memory://", clock),
         key_file,
         limits=limits or Limits(max_pending_of_proposer=5_000, max_pending_of_tenant=10_000),
         settings=settings or HttpSettings(dev=True),
         streams=streams,
+        **more,
     )
     await world.assembly.start()
     # The engine keeps time and sweeps; with both asleep a test can tell who else falls asleep.

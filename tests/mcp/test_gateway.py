@@ -77,8 +77,16 @@ async def plane(key_file: Path) -> AsyncIterator[Plane]:
     """The tool plane of a world, behind `/gateway/mcp`."""
     async with world_of(key_file) as world:
         made = Plane(world)
-        server = ToolServer(world.assembly.tools, made.tokens, world.clock, "0")
-        server._plane = type("Called", (), {"call": made.make, "definitions": world.assembly.tools.definitions})  # type: ignore[assignment]
+        server = ToolServer(world.assembly.direct, made.tokens, world.clock, "0")
+        server._plane = type(
+            "Called",
+            (),
+            {
+                "call": made.make,
+                "definition": world.assembly.direct.definition,
+                "definitions": world.assembly.direct.definitions,
+            },
+        )  # type: ignore[assignment]
         world.assembly.tools.call = made.hold  # type: ignore[method-assign]
         door = Door(server.server, GATEWAY, server.admit, DoorSettings(), metadata=False)
         world.app.router.routes.extend(door.routes())

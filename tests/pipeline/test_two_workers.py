@@ -291,6 +291,34 @@ async def test_a_look_up_that_was_wrong_is_an_incident(world: World) -> None:
     assert await world.status(intent) is S
 
 
+@pytest.mark.parametrize("dies", [False, True])
+async def test_a_pause_of_its_own_counts_too(world: World, dies: bool) -> None:
+    """Paused between check and send, and nobody took over: the call left late, and lands later still. It is waited for.
+
+    Whether the caller hears nothing or dies there, an absence is final only so long after it was gone.
+    """
+    world.target.script(Act.DO_LATER)
+    intent = await world.approved("searched")
+    hold = world.target.hold(Point.SEND)
+    driver = world.driver()
+    task = asyncio.create_task(driver.drive(world.request(intent)))
+    await until(hold, task)
+    world.clock.advance(50)
+    if dies:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        driven = await driver.drive(world.request(intent), Earlier.DEAD)
+    else:
+        hold.release()
+        driven = await task
+    assert driven.progress is Progress.WAITING
+    assert driven.until == world.clock.now_ms() + 30_000
+    world.target.land()
+    assert (await world.run(intent, driver=driver, earlier=Earlier.DEAD)).status is S
+    assert len(world.target.made) == 1
+    await world.verify()
+
+
 async def test_a_result_that_comes_while_somebody_gives_up_is_not_lost(world: World) -> None:
     """The taker-over is about to say that it does not know; the reply arrives first, and is what is recorded."""
     intent = await hasty(world, "searched")

@@ -16,6 +16,7 @@ from enactor.domain.outcome import ActionOutcome
 from enactor.domain.permit import CallResult, WritePermit
 from enactor.domain.policy import PolicyAnswer, PolicyQuestion, PolicySet
 from enactor.domain.principal import Principal, Role, agent, person
+from enactor.gateway.composite import GovernedPlane
 from enactor.gateway.guards import GuardedPlane, Guards
 from enactor.gateway.in_process import InProcessToolPlane
 from enactor.gateway.secrets import EnvFileSecrets
@@ -111,6 +112,7 @@ class World:
         store: an open, empty store; `open_world` registers the target's tools in it.
         clock: the clock that the store was opened with.
         guards: what is held against calls to the target; nothing, unless given.
+        plane: whose tools they are; the target's, unless given.
     """
 
     def __init__(
@@ -122,12 +124,13 @@ class World:
         limits: Limits | None = None,
         seed: int = 0,
         guards: Guards | None = None,
+        plane: GovernedPlane | None = None,
     ) -> None:
         self.clock = clock
         self.randomness = SeededRandomness(seed)
         self.store = store
         self.target = Target(clock)
-        self.plane = InProcessToolPlane([self.target], EnvFileSecrets({}))
+        self.plane: GovernedPlane = plane or InProcessToolPlane([self.target], EnvFileSecrets({}))
         self.doors = Doors(self.plane if guards is None else GuardedPlane(self.plane, guards, clock))
         self.settings = settings or Settings()
         self.ids = Ids(clock, self.randomness)
@@ -160,9 +163,10 @@ class World:
     # -- proposing -----------------------------------------------------------------------------------------------
 
     async def proposed(self, kind: str = "keyed", by: Principal = AGENT, **more: Any) -> ActionIntent:
-        """An intent that waits for approval. `kind` is a tool of the target."""
+        """An intent that waits for approval. `kind` is a tool of the target, or `namespace.tool` of another plane."""
         fields = {"account_id": ACCOUNT, "parameters": Order(item=f"item-{self.ids.new()}").model_dump(), **more}
-        proposal = Proposal(action_type=f"TARGET_{kind.upper()}", **fields)
+        action_type = kind.replace(".", "_") if "." in kind else f"target_{kind}"
+        proposal = Proposal(action_type=action_type.upper(), **fields)
         return (await self.service.proposals.propose(by, proposal)).intent
 
     async def approved(self, kind: str = "keyed", by: Principal = AGENT, **more: Any) -> ActionIntent:

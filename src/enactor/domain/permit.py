@@ -48,6 +48,8 @@ class WritePermit(Struct, frozen=True, kw_only=True):
         reply_not_after: epoch milliseconds by which the call's own timeout has passed.
         taken_over: somebody else fenced the caller off while the permit was open: it may still send, late.
         caller_dead: the earlier caller is proven dead, so nothing of this permit can be sent any more.
+        gone_by: epoch milliseconds by which the caller had come back without an answer, or was proven dead: nothing of
+            the call was sent later; 0 when that is not known.
         partial: DONE, but less than was asked.
         settled_by: what ended the doubt, when the result is or was UNKNOWN.
     """
@@ -68,6 +70,7 @@ class WritePermit(Struct, frozen=True, kw_only=True):
     error_code: str | None = None
     taken_over: bool = False
     caller_dead: bool = False
+    gone_by: int = 0
     partial: bool = False
     settled_by: SettledBy | None = None
 
@@ -118,13 +121,17 @@ class Repeat(Struct, frozen=True):
 def last_possible_send(permits: Sequence[WritePermit], max_pause_ms: int) -> int:
     """The latest instant (epoch milliseconds) at which a call in doubt can still have been sent.
 
-    A fenced-off caller may have been paused between its check and its send, for at most `max_pause_ms`: the one
-    assumption of the protocol. A caller proven dead sends nothing.
+    Every caller may have been paused between its check and its send, for at most `max_pause_ms`: the one assumption of
+    the protocol. A caller that came back, or is proven dead, has sent nothing since.
     """
-    return max(
-        permit.call_not_after + (max_pause_ms if permit.taken_over and not permit.caller_dead else 0)
-        for permit in permits
-    )
+    return max(_sent_by(permit, max_pause_ms) for permit in permits)
+
+
+def _sent_by(permit: WritePermit, max_pause_ms: int) -> int:
+    longest = permit.call_not_after + max_pause_ms
+    if permit.taken_over and not permit.caller_dead:
+        return longest
+    return max(permit.call_not_after, min(permit.gone_by, longest))
 
 
 def next_call(
@@ -161,8 +168,9 @@ def next_call(
     sent_by = last_possible_send(doubtful, max_pause_ms)
     if mode is WriteMode.IDEMPOTENT:
         kept_until = min(permit.taken_at for permit in permits) + semantics.key_retention_seconds * 1000
-        # A paused caller may send after the call that is made now, and has to find its key still known.
-        if max(now_ms + call_window_ms, sent_by) < kept_until:
+        # The call that is made now may be paused before it is sent, and an earlier one may be sent after it: both have
+        # to find the key still known.
+        if max(now_ms + call_window_ms + max_pause_ms, sent_by) < kept_until:
             return Repeat(Verdict.CALL, "the target honours our key, and retains it")
         mode = WriteMode.LOOKUP if semantics.has_lookup else WriteMode.UNSAFE
     if mode is WriteMode.UNSAFE or not semantics.has_lookup:

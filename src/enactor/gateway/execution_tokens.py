@@ -1,11 +1,13 @@
 """Execution tokens: leave to make one permitted call through `/gateway/mcp`, once, within a minute (section 6).
 
 A token is bound to the run, the call, the tool, the hash of the arguments and the idempotency key, and is good only
-while that very permit is open. It is good for nothing else: neither the API nor `/mcp` knows its key.
+while that very permit is open; one for a look-up, while that call is in doubt. It is good for nothing else: neither the
+API nor `/mcp` knows its key.
 """
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
@@ -14,11 +16,11 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 from msgspec import Struct
 
-from enactor.domain.attempt import RunStatus
+from enactor.domain.attempt import ExecutionAttempt, RunStatus
 from enactor.domain.canonical import canonical, sha256_hex
 from enactor.domain.errors import ConfigurationError, Forbidden, Unauthenticated
 from enactor.domain.outcome import ObjectRef
-from enactor.domain.permit import CallResult, Purpose
+from enactor.domain.permit import CallResult, Purpose, WritePermit, in_doubt
 from enactor.domain.time import rfc3339
 from enactor.ports.clock import Clock, Randomness
 from enactor.ports.commands import Conflict, ConflictKind, RequestKey, ReserveRequest
@@ -37,10 +39,24 @@ _SPENDER: Final = "enactor:gateway"
 _LONGEST: Final = 8_192
 
 
+class Use(StrEnum):
+    """What a token lets its holder do."""
+
+    CALL = "CALL"
+    LOOK_UP = "LOOK_UP"
+
+
+class TokenSpent(Forbidden):
+    """It was used before. What it was used for may have had its effect."""
+
+    error_code = "EXECUTION_TOKEN_SPENT"
+
+
 class Grant(Struct, frozen=True, kw_only=True):
     """What a token stands for."""
 
     jti: str
+    use: Use
     tenant_id: str
     account_id: str
     action_intent_id: str
@@ -56,6 +72,7 @@ class Grant(Struct, frozen=True, kw_only=True):
     timeout_seconds: float
     original: tuple[ObjectRef, ...] = ()
     original_key: str = ""
+    expected_version: str | None = None
 
 
 class ExecutionTokens:
@@ -77,11 +94,16 @@ class ExecutionTokens:
         self._clock = clock
         self._randomness = randomness
 
-    def mint(self, request: CallRequest) -> str:
-        """A token for one permitted call."""
+    def mint(self, request: CallRequest, use: Use = Use.CALL) -> str:
+        """A token for one permitted call, or for one look-up of what it did.
+
+        Raises:
+            ConfigurationError: it would be longer than what is taken.
+        """
         now = self._clock.now_ms() // 1000
         grant = Grant(
             jti=self._randomness.bytes(16).hex(),
+            use=use,
             tenant_id=request.tenant_id,
             account_id=request.account_id,
             action_intent_id=request.action_intent_id,
@@ -97,6 +119,7 @@ class ExecutionTokens:
             timeout_seconds=request.timeout_seconds,
             original=request.original,
             original_key=request.original_key,
+            expected_version=request.expected_version,
         )
         claims: dict[str, Any] = {
             "iss": _ISSUER,
@@ -105,7 +128,10 @@ class ExecutionTokens:
             "exp": now + LIFETIME_SECONDS,
             **msgspec.to_builtins(grant),
         }
-        return jwt.encode({"alg": _ALGORITHM, "typ": _TYPE}, claims, self._key, algorithms=[_ALGORITHM])
+        token = jwt.encode({"alg": _ALGORITHM, "typ": _TYPE}, claims, self._key, algorithms=[_ALGORITHM])
+        if len(token) > _LONGEST:
+            raise ConfigurationError("The call names too many objects for an execution token.")
+        return token
 
     def verify(self, token: str) -> Grant:
         """What a token stands for. Raises `Unauthenticated`: it is none of ours, or its minute is over."""
@@ -131,7 +157,8 @@ class ExecutionTokens:
             The call, and after when (on `Clock.elapsed_ms`) it must not be sent.
 
         Raises:
-            Forbidden: it is for another call, was spent before, or its permit is not open any more.
+            TokenSpent: it was spent before.
+            Forbidden: it is for another call, or its permit is not open any more.
         """
         content = canonical(arguments)
         if tool_name != grant.tool_name or sha256_hex(content) != grant.argument_hash:
@@ -142,7 +169,7 @@ class ExecutionTokens:
         except Conflict as conflict:
             if conflict.kind is not ConflictKind.REQUEST_KEY_USED:
                 raise
-            raise Forbidden("The execution token was used before.") from None
+            raise TokenSpent("The execution token was used before.") from None
         left = not_after - self._clock.now_ms()
         until = self._clock.elapsed_ms() + left
         request = CallRequest(
@@ -161,6 +188,7 @@ class ExecutionTokens:
             timeout_seconds=grant.timeout_seconds,
             original=grant.original,
             original_key=grant.original_key,
+            expected_version=grant.expected_version,
             definition_hash=grant.definition_hash,
         )
         return request, until
@@ -168,22 +196,14 @@ class ExecutionTokens:
     async def _open_until(self, grant: Grant) -> int:
         """Until when (epoch milliseconds) the token's permit allows its call to be sent. Raises `Forbidden`."""
         records = await self._store.execution(grant.tenant_id, grant.action_intent_id)
-        attempt = records.attempt if records is not None else None
-        permits = records.permits if records is not None else ()
-        for permit in permits:
-            if (
-                permit.call_no == grant.call_no
-                and permit.run_number == grant.run_number
-                and permit.purpose is grant.purpose
-                and permit.idempotency_key == grant.idempotency_key
-                and permit.result is CallResult.OPEN
-                and attempt is not None
-                and attempt.fence == permit.fence
-                and attempt.status is RunStatus.RUNNING
-                and records is not None
-                and records.intent.account_id == grant.account_id
-            ):
-                return permit.call_not_after
+        if records is not None and records.attempt is not None and records.intent.account_id == grant.account_id:
+            for permit in records.permits:
+                if (permit.call_no, permit.purpose, permit.idempotency_key) == (
+                    grant.call_no,
+                    grant.purpose,
+                    grant.idempotency_key,
+                ) and _stands(grant, permit, records.attempt):
+                    return permit.call_not_after
         raise Forbidden("The permit of the execution token is not open.")
 
     def _spent(self, grant: Grant) -> RequestKey:
@@ -195,3 +215,15 @@ class ExecutionTokens:
             action_intent_id=grant.action_intent_id,
             created_at=rfc3339(self._clock.now_ms()),
         )
+
+
+def _stands(grant: Grant, permit: WritePermit, attempt: ExecutionAttempt) -> bool:
+    """Whether the permit is one that the token's use needs: open and its caller's own, or for a look-up in doubt."""
+    if grant.use is Use.LOOK_UP:
+        return in_doubt(permit)
+    return (
+        permit.result is CallResult.OPEN
+        and permit.run_number == grant.run_number
+        and permit.fence == attempt.fence
+        and attempt.status is RunStatus.RUNNING
+    )

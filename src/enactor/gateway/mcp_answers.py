@@ -20,8 +20,9 @@ from mcp_types import (
 from enactor.domain.errors import ErrorClass, FailureCode
 from enactor.domain.permit import CallResult
 from enactor.domain.text import visible
-from enactor.gateway.mcp_rules import AnswerIncomplete, ToolRule, extract_refs
+from enactor.gateway.mcp_rules import ToolRule
 from enactor.gateway.mcp_wire import Flight
+from enactor.gateway.pointing import AnswerIncomplete, extract_refs
 from enactor.ports.tools import Reply
 
 _SHOWN: Final = 500

@@ -19,8 +19,9 @@ from enactor.domain.permit import CallResult, Purpose
 from enactor.gateway.mcp_answers import Secrets, data_of, not_sent, reply_of
 from enactor.gateway.mcp_client import McpConnection
 from enactor.gateway.mcp_definitions import Known, definitions_of
-from enactor.gateway.mcp_rules import AnswerIncomplete, McpServer, extract_refs, fill, pointed_at
+from enactor.gateway.mcp_rules import McpServer
 from enactor.gateway.mcp_wire import Flight
+from enactor.gateway.pointing import AnswerIncomplete, extract_refs, fill, pointed_at
 from enactor.ports.artifacts import ArtifactStore
 from enactor.ports.clock import Clock
 from enactor.ports.secrets import SecretSource
@@ -337,4 +338,5 @@ def _values(request: CallRequest) -> dict[str, Any]:
         "original_key": request.original_key,
         "ref": msgspec.to_builtins(request.original[0]) if request.original else {},
         "arguments": {},
+        "account": request.account_id,
     }

@@ -22,12 +22,13 @@ from mcp_types import (
 )
 from starlette.types import Scope
 
-from enactor.domain.errors import EnactorError, ErrorClass
+from enactor.domain.errors import EnactorError, ErrorClass, Forbidden
 from enactor.domain.permit import CallResult
-from enactor.gateway.execution_tokens import ExecutionTokens, Grant
+from enactor.gateway.behind import NOTHING_CALLED
+from enactor.gateway.execution_tokens import ExecutionTokens, Grant, TokenSpent, Use
 from enactor.mcp.door import CALLER, Admit
 from enactor.ports.clock import Clock
-from enactor.ports.tools import ToolDefinition, ToolPlane
+from enactor.ports.tools import LookUpResult, ToolDefinition, ToolPlane
 
 GATEWAY: Final = "/gateway/mcp"
 
@@ -36,6 +37,7 @@ _REPLY: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {
         "result": {"enum": [result.value for result in CallResult if result is not CallResult.OPEN]},
+        "found": {"type": ["boolean", "null"]},
         "refs": {
             "type": "array",
             "items": {
@@ -52,8 +54,11 @@ _REPLY: Final[dict[str, Any]] = {
         "retry_after_seconds": {"type": ["number", "null"]},
         "deferred_reason": {"type": "string"},
         "artifact_ref": {"type": ["string", "null"]},
+        "answered": {"type": "boolean"},
     },
-    "required": ["result", "refs"],
+    "required": ["refs"],
+    # The reply to a call, or what a look-up found.
+    "anyOf": [{"required": ["result"]}, {"required": ["found"]}],
 }
 Context = ServerRequestContext[Any, Any]
 
@@ -95,12 +100,20 @@ class ToolServer:
         if not isinstance(grant, Grant):
             raise MCPError(code=INTERNAL_ERROR, message="The request has no execution token.")
         try:
+            self._unchanged(grant)
             request, until = await self._tokens.redeem(grant, params.name, params.arguments or {})
+        except TokenSpent as error:
+            # Somebody has sent it twice, and the first time may have had an effect.
+            raise MCPError(code=INVALID_PARAMS, message=error.message) from None
         except EnactorError as error:
-            raise MCPError(code=INVALID_PARAMS, message=f"Nothing was called. {error.message}") from None
+            raise MCPError(
+                code=INVALID_PARAMS, message=f"Nothing was called. {error.message}", data=NOTHING_CALLED
+            ) from None
         except Exception as error:  # noqa: BLE001 - the SDK would put the exception's text into its answer
             _log.error("a call of trace %s ended by %s", grant.trace_id, type(error).__name__)
             raise MCPError(code=INTERNAL_ERROR, message="Nothing was called; something went wrong here.") from None
+        if grant.use is Use.LOOK_UP:
+            return _found(await self._plane.look_up(request))
         reply = await self._plane.call(request, _in_time(self._clock, until))
         content = msgspec.to_builtins(reply)
         text = f"{reply.result.value}{f': {reply.message}' if reply.message else ''}"
@@ -109,6 +122,20 @@ class ToolServer:
             structured_content=content,
             is_error=reply.result is not CallResult.DONE,
         )
+
+    def _unchanged(self, grant: Grant) -> None:
+        """Raises `Forbidden` when the tool here is not the one that was approved there."""
+        definition = self._plane.definition(grant.tool_name)
+        if definition is None or (grant.definition_hash and definition.definition_hash != grant.definition_hash):
+            raise Forbidden(f"The tool {grant.tool_name} is not the approved one here.")
+
+
+def _found(answer: LookUpResult) -> CallToolResult:
+    text = {True: "Found.", False: "Nothing was found.", None: "It cannot be told."}[answer.found]
+    return CallToolResult(
+        content=[TextContent(type="text", text=text)],
+        structured_content=msgspec.to_builtins(answer),
+    )
 
 
 def _in_time(clock: Clock, until: int) -> Callable[[], bool]:

@@ -76,6 +76,8 @@ def _take_over(run: Run, reads: Reads, ctx: Context, earlier: Earlier) -> Turn:
                 result=CallResult.UNKNOWN,
                 taken_over=earlier is not Earlier.SELF,
                 caller_dead=earlier is Earlier.DEAD,
+                # Whoever died, or comes back to a call of its own, has sent nothing since.
+                gone_by=0 if earlier is Earlier.UNKNOWN else ctx.now_ms(),
             )
             commands.append(SettlePermit(permit=unknown, expected_fence=run.lock.fence))
             run = with_permit(run, unknown)

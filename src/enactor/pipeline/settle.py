@@ -32,6 +32,7 @@ def settled(call: Call, reads: Reads, ctx: Context, reply: Reply) -> Turn:
         partial=reply.partial,
         retryable=reply.retryable,
         error_code=reply.error_code,
+        gone_by=ctx.now_ms() if reply.result is CallResult.UNKNOWN else 0,
     )
     run = with_permit(run, permit)
     commands: tuple[Command, ...] = (

@@ -85,8 +85,6 @@ class Operations(KillSwitches):
             nonlocal voted
             core = self._core
             intent = await core.visible_intent(by, action_intent_id)
-            if intent.erased_at:
-                raise DataErased("Its personal data was erased, and with it what would be executed: propose it anew.")
             records = await core.store.execution(by.tenant_id, action_intent_id)
             lock = records.attempt if records else None
             if voted and lock is not None and lock.status is not RunStatus.IN_DOUBT:
@@ -160,6 +158,7 @@ class Operations(KillSwitches):
         The kill switches count from now on: what was on before the replay was asked for does not refuse it.
 
         Raises:
+            DataErased: what would be executed is not there any more.
             IllegalTransition: the last run did not fail, did part of it, or the approval has expired.
         """
         by.require(Permission.REPLAY)
@@ -169,6 +168,8 @@ class Operations(KillSwitches):
         async def attempt() -> int:
             core = self._core
             intent = await core.visible_intent(by, action_intent_id)
+            if intent.erased_at:
+                raise DataErased("Its personal data was erased, and with it what would be executed: propose it anew.")
             records = await core.store.execution(by.tenant_id, action_intent_id)
             lock = records.attempt if records else None
             if records is None or lock is None or lock.status not in (RunStatus.FAILED, RunStatus.CANCELLED):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Final
 
 from pydantic import Field, field_validator
 
@@ -36,11 +36,6 @@ class LedgerSettings(SettingsModel):
     merge_seconds: float = Field(
         default=2, ge=0.05, le=30, description="How long entries are collected before they are merged into their log."
     )
-
-    @field_validator("signing_keys", "witnesses", mode="before")
-    @classmethod
-    def _words(cls, value: Any) -> Any:
-        return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
 
     @field_validator("origin")
     @classmethod

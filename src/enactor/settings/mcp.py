@@ -107,4 +107,24 @@ class McpSettings(SettingsModel):
         default=None,
         description="The secret that execution tokens are signed with; several processes share one. Made when absent.",
     )
+    behind_gateway: tuple[str, ...] = Field(
+        default=(), description="Connectors that are called through `gateway_url`, with an execution token each time."
+    )
+    gateway_url: str | None = Field(
+        default=None, description="A `/gateway/mcp`: this server's own, or that of another one over the same store."
+    )
+    gateway_networks: tuple[str, ...] = Field(
+        default=(), description="Private networks that gateway_url may be in, for example 10.0.0.0/8."
+    )
     artifacts: Path = Field(default=Path("enactor-artifacts"), description="Where long answers and listings are kept.")
+
+    @field_validator("gateway_url")
+    @classmethod
+    def _gateway_address(cls, value: str | None) -> str | None:
+        return None if value is None else require_web_address(value)
+
+    @model_validator(mode="after")
+    def _complete(self) -> McpSettings:
+        if self.behind_gateway and (self.gateway_url is None or self.gateway_key is None):
+            raise ValueError("behind_gateway needs gateway_url and gateway_key")
+        return self

@@ -30,6 +30,7 @@ from enactor.ports.store import Store
 from enactor.service import Core, Limits, LogOptions, Service
 from enactor.service.keeper import LedgerKeeper
 from enactor.settings import store_address
+from enactor.wiring.faults import watched_plane, watched_store
 from enactor.wiring.ledger import ephemeral_signers
 
 if TYPE_CHECKING:
@@ -39,11 +40,24 @@ ENTRY_POINTS: Final = "enactor.connectors"
 TRANSFORMS: Final = "enactor.transforms"
 
 
+class Detour(Struct, frozen=True, kw_only=True):
+    """Connectors that are called through somewhere else, and the plane that does it around the one that has them."""
+
+    connectors: frozenset[str]
+    through: Callable[[GovernedPlane], GovernedPlane]
+
+
 class Assembly(Struct, frozen=True, kw_only=True):
-    """Everything that makes one running Enactor, not started yet."""
+    """Everything that makes one running Enactor, not started yet.
+
+    Attributes:
+        tools: what the pipeline calls tools through.
+        direct: the same tools without guards and detours; what `/gateway/mcp` serves.
+    """
 
     store: Store
     tools: GuardedPlane
+    direct: GovernedPlane
     engine: LocalEngine
     service: Service
     clock: Clock
@@ -86,11 +100,11 @@ async def open_store(url: str, clock: Clock, on_failure: Callable[[], None] | No
     if address.scheme == "sqlite" and address.path is not None:
         from enactor.stores.sqlite import SqliteStore
 
-        return await SqliteStore.open(address.path, clock=clock, on_failure=on_failure)
+        return watched_store(await SqliteStore.open(address.path, clock=clock, on_failure=on_failure), os.environ)
     if address.scheme == "memory":
         from enactor.stores.memory import MemoryStore
 
-        return MemoryStore(clock)
+        return watched_store(MemoryStore(clock), os.environ)
     raise ConfigurationError(f"This version has no {address.scheme} store; use sqlite:///enactor.db.")
 
 
@@ -124,7 +138,7 @@ def find_connectors(
                 read_secret=lambda reference, what: read_reference(reference, os.environ, what),
                 development=development,
             )
-            found.append(offered[name].load().configured(context))
+            found.extend(offered[name].load().configured_many(context))
         else:
             known = ", ".join(sorted({*offered, InternalConnector.name}))
             raise ConfigurationError(f"There is no connector '{name}'; installed are: {known}.")
@@ -160,6 +174,7 @@ def assemble(
     artifacts: ArtifactStore | None = None,
     merge_seconds: float = 2.0,
     checkpoint_seconds: float = 60.0,
+    detour: Detour | None = None,
 ) -> Assembly:
     """Puts an Enactor with the local engine together over an open store.
 
@@ -170,9 +185,10 @@ def assemble(
         artifacts: where answers are put aside, so that they can be erased.
         merge_seconds: how long entries are collected before they are merged into their log.
         checkpoint_seconds: how often a log that has grown is signed.
+        detour: the connectors that are called through a gateway.
 
     Raises:
-        ConfigurationError: the connectors do not fit together, or there are guards for one that there is not.
+        ConfigurationError: the connectors do not fit together, or something is said of one that there is not.
     """
     bound = tuple(connectors)
     in_process = InProcessToolPlane(bound, secrets)
@@ -182,8 +198,12 @@ def assemble(
             raise ConfigurationError(f"A connector and an MCP server are both named '{min(taken)}'.")
         offered = CompositeToolPlane([in_process, mcp])
     guards = guards or Guards()
-    guards.check({connector.name for connector in bound} | (set(mcp.targets) if mcp is not None else set()))
-    tools = GuardedPlane(offered, guards, clock)
+    known = {connector.name for connector in bound} | (set(mcp.targets) if mcp is not None else set())
+    guards.check(known)
+    if detour is not None and (strange := detour.connectors - known):
+        raise ConfigurationError(f"mcp.behind_gateway names '{min(strange)}', which is no connector.")
+    reached = offered if detour is None else detour.through(offered)
+    tools = GuardedPlane(watched_plane(reached, os.environ), guards, clock)
     ids = Ids(clock, randomness)
     context = Context(clock, ids, randomness, pipeline)
     services: list[Service] = []
@@ -217,6 +237,7 @@ def assemble(
     return Assembly(
         store=store,
         tools=tools,
+        direct=offered,
         engine=engine,
         service=service,
         clock=clock,

@@ -56,6 +56,7 @@ class Enactor:
         limits: Limits | None = None,
         concurrency: int = 64,
         drain_seconds: float = 30.0,
+        sweep_seconds: float = 5.0,
         secrets: SecretSource | None = None,
         pipeline: PipelineSettings | None = None,
         guards: Guards | None = None,
@@ -70,6 +71,7 @@ class Enactor:
             limits: how much may wait for a decision.
             concurrency: executions in flight at once.
             drain_seconds: how long leaving waits for calls that are out.
+            sweep_seconds: how often runs that nobody looks after are looked for.
             guards: what is held against calls to each connector; a circuit breaker alone, unless given.
         """
         return cls(
@@ -80,6 +82,7 @@ class Enactor:
                 "limits": limits or Limits(),
                 "concurrency": concurrency,
                 "drain_seconds": drain_seconds,
+                "sweep_seconds": sweep_seconds,
                 "secrets": secrets or EnvFileSecrets({}),
                 "pipeline": pipeline or PipelineSettings(),
                 "guards": guards,
@@ -104,6 +107,7 @@ class Enactor:
                 guards=options["guards"],
                 transforms=options["transforms"],
                 concurrency=options["concurrency"],
+                sweep_seconds=options["sweep_seconds"],
                 listener=self._ended,
                 log=_log_options(self._url),
             )

@@ -11,11 +11,13 @@ import msgspec
 from enactor import __version__
 from enactor.domain.action_type import RiskClass, WriteMode, WriteSemantics
 from enactor.gateway.artifacts import FileArtifacts
+from enactor.gateway.behind import BehindGateway, GatewayLink
 from enactor.gateway.egress import EgressRules, GuardedTransport
 from enactor.gateway.execution_tokens import ExecutionTokens
 from enactor.gateway.mcp_plane import McpToolPlane
-from enactor.gateway.mcp_rules import LookUpRule, McpServer, RefRule, ToolRule
+from enactor.gateway.mcp_rules import LookUpRule, McpServer, ToolRule
 from enactor.gateway.mcp_target import McpTarget, Surroundings
+from enactor.gateway.pointing import RefRule
 from enactor.gateway.secrets import EnvFileSecrets, read_reference
 from enactor.http.auth import Authenticator
 from enactor.http.context import HttpDeps
@@ -23,9 +25,10 @@ from enactor.http.dev_issuer import DevIssuer
 from enactor.mcp.agents import AgentServer
 from enactor.mcp.door import AGENTS, Door, DoorSettings, admitting
 from enactor.mcp.tool_server import GATEWAY, ToolServer
-from enactor.ports.clock import Clock
+from enactor.ports.clock import Clock, Randomness
+from enactor.ports.store import Store
 from enactor.settings import LOOPBACK, McpServerSettings, Settings, ToolSettings
-from enactor.wiring.assembly import Assembly
+from enactor.wiring.assembly import Assembly, Detour
 
 _KEY_BYTES: Final = 32
 
@@ -66,6 +69,29 @@ def plane_of(settings: Settings, clock: Clock) -> McpToolPlane:
     return McpToolPlane(targets, clock, listings=settings.mcp.artifacts / "listings")
 
 
+def tokens_of(settings: Settings, store: Store, clock: Clock, randomness: Randomness) -> ExecutionTokens:
+    """Mints and takes execution tokens. Raises `ConfigurationError`."""
+    named = settings.mcp.gateway_key
+    key = read_reference(named, os.environ, "mcp.gateway_key").encode() if named else None
+    return ExecutionTokens(key or randomness.bytes(_KEY_BYTES), store, clock, randomness)
+
+
+def detour_of(settings: Settings, store: Store, clock: Clock, randomness: Randomness) -> Detour | None:
+    """The way through a gateway that some connectors take, if any does. Raises `ConfigurationError`."""
+    url = settings.mcp.gateway_url
+    if not settings.mcp.behind_gateway or url is None:
+        return None
+    tokens = tokens_of(settings, store, clock, randomness)
+    host = urlsplit(url).hostname or ""
+    rules = EgressRules(hosts=[host], networks=settings.mcp.gateway_networks, development=host in LOOPBACK)
+    rules.check_url(url)
+    link = GatewayLink(url, tokens, clock, lambda: GuardedTransport(rules, clock), __version__)
+    return Detour(
+        connectors=frozenset(settings.mcp.behind_gateway),
+        through=lambda plane: BehindGateway(plane, settings.mcp.behind_gateway, link),
+    )
+
+
 def doors_of(settings: Settings, assembly: Assembly, deps: HttpDeps) -> list[Door]:
     """`/mcp`, and `/gateway/mcp` where it is on. Raises `ConfigurationError`."""
     doors: list[Door] = []
@@ -80,12 +106,9 @@ def doors_of(settings: Settings, assembly: Assembly, deps: HttpDeps) -> list[Doo
         admit = admitting(_authenticator(settings, assembly, deps), development=settings.dev)
         doors.append(Door(agents.server, AGENTS, admit, reached))
     if settings.mcp.gateway:
-        named = settings.mcp.gateway_key
-        key = read_reference(named, os.environ, "mcp.gateway_key").encode() if named else None
-        tokens = ExecutionTokens(
-            key or assembly.randomness.bytes(_KEY_BYTES), assembly.store, assembly.clock, assembly.randomness
-        )
-        tools = ToolServer(assembly.tools, tokens, assembly.clock, __version__)
+        tokens = tokens_of(settings, assembly.store, assembly.clock, assembly.randomness)
+        # Without guards: they are with the process that has the permit, and can put the run off.
+        tools = ToolServer(assembly.direct, tokens, assembly.clock, __version__)
         doors.append(Door(tools.server, GATEWAY, tools.admit, reached, metadata=False))
     return doors
 

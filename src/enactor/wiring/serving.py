@@ -46,6 +46,7 @@ from enactor.wiring.ledger import log_options
 if TYPE_CHECKING:
     from enactor.gateway.mcp_plane import McpToolPlane
     from enactor.mcp.door import Door
+    from enactor.wiring.assembly import Detour
 
 _log = logging.getLogger("enactor.serve")
 _MCP_IS_THERE: Final = importlib.util.find_spec("mcp") is not None
@@ -202,6 +203,7 @@ class _Process:
             merge_seconds=settings.ledger.merge_seconds,
             checkpoint_seconds=settings.ledger.checkpoint_seconds,
             guards=guards_of(settings.guards),
+            detour=self._detour(store),
         )
 
     def _mcp_servers(self) -> McpToolPlane | None:
@@ -213,6 +215,16 @@ class _Process:
         from enactor.wiring.mcp import plane_of
 
         return plane_of(self._settings, self._clock)
+
+    def _detour(self, store: Store) -> Detour | None:
+        """The gateway that some connectors are called through. Raises `ConfigurationError`."""
+        if not self._settings.mcp.behind_gateway:
+            return None
+        if not _MCP_IS_THERE:
+            raise ConfigurationError("mcp.behind_gateway needs the extra mcp: pip install 'enactor[mcp]'.")
+        from enactor.wiring.mcp import detour_of
+
+        return detour_of(self._settings, store, self._clock, self._randomness)
 
     def _doors(self, assembly: Assembly, deps: HttpDeps) -> list[Door]:
         """What speaks MCP to others. Raises `ConfigurationError`."""

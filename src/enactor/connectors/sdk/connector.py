@@ -52,6 +52,11 @@ class Connector:
         """
         return cls()
 
+    @classmethod
+    def configured_many(cls, context: ConnectorContext) -> tuple[Connector, ...]:
+        """As `configured`, for one whose settings make several connectors of it, each with a name of its own."""
+        return (cls.configured(context),)
+
     async def doctor(self) -> Sequence[Check]:
         """Looks at the target, changing nothing, and says what would keep the tools from working."""
         return ()

@@ -1,0 +1,43 @@
+"""The kinds of tools that are put to the proof: what the world promises for each, and keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from killpoints.world import LATE_SECONDS
+
+TIMEOUT_SECONDS = 1
+"""How long a caller waits for a reply."""
+
+MAX_PAUSE_MS = 60_000
+"""The longest pause between a caller's check and its send that is assumed possible: far more than the kit makes."""
+
+BRIEF_PAUSE_MS = 3_000
+"""The same where keys are soon forgotten and nobody is paused: a key is not relied on when a pause could outlast it."""
+
+CALL_WINDOW_MS = 1_000
+"""How long after its permit a call may be sent."""
+
+ABSENCE_FINAL_AFTER_SECONDS = 2
+"""How long after the last possible send nothing lands any more; the world's late effects land earlier."""
+
+KEY_RETENTION_SECONDS = 8
+"""For how long the world honours a key, where it does so only for a while."""
+
+assert TIMEOUT_SECONDS < LATE_SECONDS < ABSENCE_FINAL_AFTER_SECONDS
+assert CALL_WINDOW_MS + BRIEF_PAUSE_MS < KEY_RETENTION_SECONDS * 1_000
+
+_DAY = 86_400
+
+KINDS: dict[str, dict[str, Any]] = {
+    "keyed": {"keys": _DAY},
+    "briefly": {"keys": KEY_RETENTION_SECONDS},
+    "briefly_searched": {"keys": KEY_RETENTION_SECONDS, "look_up": True},
+    "searched": {"look_up": True},
+    "never_final": {"look_up": True},
+    "unsafe": {},
+    "burning": {"keys": _DAY, "burns": True},
+    "partial": {"keys": _DAY, "undo_keys": True},
+    "partial_unsafe": {"keys": _DAY},
+}
+"""By kind, how the world treats it."""

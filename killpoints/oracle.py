@@ -1,0 +1,98 @@
+"""The oracle: what an honest executor can say of an order, given what the tool promises and what happened.
+
+It decides from the world's record and from the journal of the killed processes, never from what Enactor recorded. It
+makes IN_DOUBT a result that can be wrong: where a promise of the tool leaves a way to know, not knowing is a fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from killpoints.judge import Says
+
+_UNCLEAR = frozenset({"drop", "late", "lose", "hang", "500-after", "500-before"})
+"""Acts after which the caller cannot know, from the reply, whether it was done."""
+
+_PERMITTED = ("commit(TakePermit) after", "killed")
+_SETTLED = ("commit(TakePermit) after", "commit(SettlePermit) after")
+
+_FOR_GOOD = frozenset({"refused", "revoked", "burnt"})
+
+
+def unclear_calls(journal: Sequence[str]) -> tuple[bool, bool]:
+    """Whether a process died between a call's durable permit and its durable result: of the first call, of a later one.
+
+    Where half of the effect was done, the first call is that one, and what follows takes it back.
+
+    Args:
+        journal: the fault points that were reached, of all lives in turn, with a line `killed` after each that was.
+    """
+    first = later = opened = False
+    settled = 0
+    for line in journal:
+        if line == "killed":
+            first, later = first or (opened and not settled), later or (opened and settled > 0)
+            opened = False
+        elif line.startswith("commit(") and line.endswith(" after"):
+            settled += "SettlePermit" in line and opened
+            opened = "TakePermit" in line or (opened and "SettlePermit" not in line)
+    return first, later
+
+
+def allowed(
+    kind: str, seen: dict[str, Any], journal: Sequence[str], *, forgotten: bool = False, overslept: bool = False
+) -> frozenset[Says]:
+    """What may be said of an order.
+
+    Args:
+        kind: the tool.
+        seen: what the world has seen of the order.
+        journal: see `unclear_calls`.
+        forgotten: the process was away for longer than the world honours keys.
+        overslept: the process was paused in the middle of a call, so that it may have missed the reply or not.
+    """
+    if overslept:
+        awake = allowed(kind, seen, journal, forgotten=forgotten)
+        return awake | allowed(kind, seen, [*_PERMITTED, *journal]) | allowed(kind, seen, [*_SETTLED, *_PERMITTED])
+    requests = seen.get("requests", [])
+    acts = [request["act"] for request in requests if request["purpose"] == "effect"]
+    undo_acts = [request["act"] for request in requests if request["purpose"] == "undo"]
+    stands = any(not effect["undone"] for effect in seen.get("effects", []))
+    died, died_undoing = unclear_calls(journal)
+    refused = any(act in _FOR_GOOD for act in acts)
+    if kind.startswith("partial") and ("partial" in acts or undo_acts):
+        return _taken_back(kind, undo_acts, died_undoing)
+    unclear = died or died_undoing or any(act in _UNCLEAR for act in acts)
+    if not unclear:
+        return frozenset({Says.NOT_DONE if refused else Says.DONE})
+    match kind:
+        case "unsafe":
+            return frozenset({Says.UNKNOWN})
+        case "never_final":
+            return frozenset({Says.DONE if stands else Says.UNKNOWN})
+        case "searched" | "briefly_searched":
+            return frozenset({Says.NOT_DONE if refused and not stands else Says.DONE})
+        case "briefly" if forgotten and _was_calling(journal):
+            return frozenset({Says.UNKNOWN})
+        case _:
+            # The key is honoured: asking again tells, unless nothing is answered any more.
+            return frozenset({Says.UNKNOWN if refused else Says.DONE})
+
+
+def _was_calling(journal: Sequence[str]) -> bool:
+    """Whether the first process that was killed had begun to call, and had not come to an end."""
+    life = list(journal)[: list(journal).index("killed")] if "killed" in journal else []
+    called = any("TakePermit" in line and line.endswith(" after") for line in life)
+    return called and not any("RecordOutcome" in line and line.endswith(" after") for line in life)
+
+
+def _taken_back(kind: str, undo_acts: Sequence[str], died: bool) -> frozenset[Says]:
+    """What may be said where half of it was done."""
+    unclear = died or any(act in _UNCLEAR for act in undo_acts)
+    refused = any(act in _FOR_GOOD for act in undo_acts)
+    if kind == "partial_unsafe" and unclear:
+        return frozenset({Says.UNKNOWN})
+    if refused:
+        return frozenset({Says.UNKNOWN if unclear else Says.PARTLY})
+    return frozenset({Says.TAKEN_BACK})
