@@ -9,12 +9,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
+    from enactor.conformance.aws import Emulator
     from enactor.conformance.radicale import Radicale
 
 pytest.register_assert_rewrite("enactor.conformance")
@@ -43,3 +44,33 @@ def radicale(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Radicale"]:
         yield Radicale(said["home"], said["user"], said["password"])
         process.communicate(timeout=30)
     assert process.returncode == 0
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Iterator["Emulator"]:
+    """AWS on this machine, in a process of its own, for as long as the tests run."""
+    from enactor.conformance.aws import Emulator
+
+    with Emulator() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def dynamo_client(emulator: "Emulator") -> Iterator[Any]:
+    """A client of the emulator's DynamoDB, which has the store's tables. Making one takes a quarter of a second."""
+    from enactor.conformance.aws.emulator import CREDENTIALS
+    from enactor.conformance.aws.stores import client_of
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        client = client_of(emulator)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def dynamo(emulator: "Emulator", dynamo_client: Any) -> Any:
+    """The same client, and the tables empty."""
+    emulator.empty_tables()
+    return dynamo_client

@@ -2,11 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from enactor.conformance.aws.stores import opened
 from enactor.conformance.clocks import ManualClock
-from enactor.conformance.store import DurableStoreConformance, StoreConformance
+from enactor.conformance.store import DurableStoreConformance, SharedStoreConformance, StoreConformance
 from enactor.conformance.store.intents import IntentSuite
 from enactor.conformance.store.permits import PermitSuite
 from enactor.conformance.store.runs import RunSuite
@@ -55,3 +57,16 @@ class TestSqliteStoreThatForgets(Sqlite, IntentSuite, PermitSuite, RunSuite):
         monkeypatch.setattr(memory, "_INTENTS_KEPT", 0)
         monkeypatch.setattr(memory, "_ANSWERS_KEPT", 0)
         monkeypatch.setattr(writer, "_QUICK_SECONDS", 0.0)
+
+
+class TestDynamoStore(SharedStoreConformance):
+    """The AWS store, against DynamoDB's emulator, whose requests are serialised."""
+
+    @pytest.fixture
+    def open_store(self, clock: ManualClock, dynamo: Any) -> Callable[[], Awaitable[Store]]:
+        """Opens it."""
+
+        async def open_store() -> Store:
+            return await opened(dynamo, clock)
+
+        return open_store

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from enactor.connectors.sdk import (
         Absent,
         CannotTell,
+        ChangedSince,
         Connector,
         Found,
         NotSent,
@@ -36,6 +37,7 @@ _HOMES = {
     "Absent": (_SDK, "Absent"),
     "ActionOutcome": ("enactor.domain.outcome", "ActionOutcome"),
     "CannotTell": (_SDK, "CannotTell"),
+    "ChangedSince": (_SDK, "ChangedSince"),
     "Connector": (_SDK, "Connector"),
     "Enactor": ("enactor.wiring.facade", "Enactor"),
     "EnactorError": ("enactor.domain.errors", "EnactorError"),
@@ -63,6 +65,7 @@ __all__ = [
     "Absent",
     "ActionOutcome",
     "CannotTell",
+    "ChangedSince",
     "Connector",
     "Enactor",
     "EnactorError",

@@ -1,12 +1,15 @@
 """A home directory of its own for every test, and a server that answers as told."""
 
+import asyncio
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.support import TOKEN, Canned
+from tests.gateway.servers import Tickets, over_http
 
 
 @pytest.fixture(autouse=True)
@@ -30,3 +33,24 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Canned]:
     monkeypatch.setenv("ENACTOR_TOKEN", TOKEN)
     yield server
     server.close()
+
+
+@pytest.fixture
+def tickets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a real MCP server, served by a thread of its own; the settings are in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+    ready, done = threading.Event(), asyncio.Event()
+    found: dict[str, object] = {}
+
+    async def serve() -> None:
+        async with over_http(Tickets()) as url:
+            found["url"], found["loop"] = url, asyncio.get_running_loop()
+            ready.set()
+            await done.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    ready.wait()
+    yield str(found["url"])
+    found["loop"].call_soon_threadsafe(done.set)  # type: ignore[attr-defined]
+    thread.join()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from enactor.cli import executions
-from tests.cli.answers import INTENT_ID, execution
+from tests.cli.answers import DIGEST, INTENT_ID, execution, intent
 from tests.cli.support import Canned, problem, run, unanswered
 
 PATH = f"/v1/executions/{INTENT_ID}"
@@ -205,6 +205,36 @@ def test_a_resolve_that_contradicts_itself_is_bad_usage(api: Canned, arguments: 
     """Without a resolution or a comment, or with an object of what did not happen, nothing is sent."""
     assert run("resolve", INTENT_ID, *arguments).exit_code == 2
     assert api.requests == []
+
+
+def test_undo_shows_what_is_proposed(api: Canned) -> None:
+    """It posts the reason and shows the undo, with what it takes back and the digest to approve it by."""
+    undo = intent(undoes={"action_intent_id": "ai_1", "run_number": 1}, summary="Take back: Call")
+    for _ in range(2):
+        api.on("POST", f"{PATH}/undo", undo, 201)
+    result = run("undo", INTENT_ID, "--reason", "The wrong customer.")
+    assert api.requests[0].body == {"reason": "The wrong customer."}
+    for shown in ("Take back: Call", "ai_1, run 1", DIGEST):
+        assert shown in result.stdout
+    assert json.loads(run("undo", INTENT_ID, "--reason", "r", "--json").stdout) == undo
+
+
+def test_a_second_undo_is_refused_with_the_first_one(api: Canned) -> None:
+    """Exit status 1, and the message of the server that names it."""
+    api.on("POST", f"{PATH}/undo", problem(409, "EFFECT_KEY_TAKEN", "Intent ai_7 takes this run back, or did."), 409)
+    result = run("undo", INTENT_ID, "--reason", "again")
+    assert result.exit_code == 1
+    assert "ai_7" in result.stderr
+
+
+def test_status_says_how_it_is_taken_back(api: Canned) -> None:
+    """MANUAL with what a person has to do; what an undo came to, with the undo's id."""
+    by_hand = execution(compensation_strategy="MANUAL", compensation_note="Call the shop.")
+    failed = {"compensation_status": "FAILED", "compensated_by": "ai_7", "compensation_error": "It was changed."}
+    api.on("GET", PATH, by_hand)
+    api.on("GET", PATH, execution(compensation_strategy="AUTOMATIC", **failed))
+    assert "MANUAL Call the shop." in run("status", INTENT_ID).stdout
+    assert "FAILED by ai_7: It was changed." in run("status", INTENT_ID).stdout
 
 
 def test_replay_starts_a_new_run(api: Canned) -> None:

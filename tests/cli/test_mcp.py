@@ -1,35 +1,10 @@
-import asyncio
 import json
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from enactor.settings import load
 from tests.cli.support import run
-from tests.gateway.servers import Tickets, over_http
-
-
-@pytest.fixture
-def tickets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The URL of a real MCP server, served by a thread of its own; the settings are in an empty directory."""
-    monkeypatch.chdir(tmp_path)
-    ready, done = threading.Event(), asyncio.Event()
-    found: dict[str, object] = {}
-
-    async def serve() -> None:
-        async with over_http(Tickets()) as url:
-            found["url"], found["loop"] = url, asyncio.get_running_loop()
-            ready.set()
-            await done.wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    ready.wait()
-    yield str(found["url"])
-    found["loop"].call_soon_threadsafe(done.set)  # type: ignore[attr-defined]
-    thread.join()
 
 
 def test_wrap_puts_a_server_into_the_settings(tickets: str, tmp_path: Path) -> None:

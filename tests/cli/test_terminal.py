@@ -7,7 +7,7 @@ import pytest
 from tests.cli.answers import DIGEST, INTENT_ID, execution, intent
 from tests.cli.support import TOKEN, Canned, run, start, start_on_terminal
 
-PREVIEW = {"before": {"stage": "Open"}, "after": {"stage": "Won"}, "guard": "ATOMIC"}
+PREVIEW = {"before": {"stage": "Open"}, "after": {"stage": "Won"}, "guard": "CHECK_THEN_WRITE", "version_tag": "v7"}
 
 
 @pytest.mark.parametrize(("typed", "approved"), [("y\n", True), ("n\n", False), ("\n", False)])
@@ -18,7 +18,17 @@ def test_approve_shows_everything_and_asks(api: Canned, typed: str, approved: bo
     api.on("POST", f"/v1/intents/{INTENT_ID}/approve", {"approvals_missing": 0}, 202)
     status, shown = start_on_terminal("approve", INTENT_ID, asked="Approve exactly this?", typed=typed)
     question = shown.index("Approve exactly this?")
-    for detail in ("internal.create_note", '"title": "Call back"', '"stage": "Won"', DIGEST, "APPROVED by dev:bob"):
+    for detail in (
+        "internal.create_note",
+        '"title": "Call back"',
+        "preview: stage, now",
+        '"Open"',
+        '"Won"',
+        "v7",
+        "CHECK_THEN_WRITE",
+        DIGEST,
+        "APPROVED by dev:bob",
+    ):
         assert detail in shown[:question]
     sent = [request.body for request in api.requests if request.method == "POST"]
     assert sent == ([{"approval_digest": DIGEST, "comment": ""}] if approved else [])

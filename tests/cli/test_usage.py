@@ -20,6 +20,7 @@ CLIENTS = [
     "list",
     "resolve",
     "replay",
+    "undo",
 ]
 SERVERS = ["serve", "worker", "migrate", "doctor", "demo"]
 GROUPS = {

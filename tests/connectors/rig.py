@@ -111,7 +111,7 @@ class ConnectorRig:
             write_semantics=definition.write_semantics,
             compensation=definition.compensation,
             connector_id=definition.connector_id,
-            connector_version=definition.connector_version,
+            connector_version=self.plane.connector_version(tool, TENANT, account),
             definition_hash=definition.definition_hash,
             execution_policy=ExecutionPolicy(retry_count=retries, timeout_seconds=30),
             preview=shown,

@@ -18,7 +18,9 @@ def test_settings_in_the_page_load(tmp_path: Path) -> None:
         folder.mkdir()
         (folder / "enactor.toml").write_text(block)
         servers += load({}, {}, folder).settings.mcp_servers
-    (server,) = [server_of(settings) for settings in servers]
+    server, other_server = [server_of(settings) for settings in servers]
+    other_server.check()
+    assert other_server.version != server_of(servers[1].model_copy(update={"oauth": None})).version
     server.check()
     create, close, other = (server.rule(name) for name in ("create_ticket", "close_ticket", "another"))
     assert (create.semantics.mode, create.risk, create.key_argument) == (

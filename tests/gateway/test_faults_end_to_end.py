@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from enactor.conformance.http_server import Asked, Given, HttpServer
 from enactor.conformance.world import ANA, World, open_world
 from enactor.domain.action_type import WriteMode, WriteSemantics
 from enactor.domain.attempt import RunStatus
 from enactor.domain.errors import InvalidInput
 from enactor.domain.intent import ActionIntent, ExecutionPolicy
-from enactor.domain.ledger import LedgerEvent
+from enactor.domain.ledger import LedgerEntry, LedgerEvent
 from enactor.domain.outcome import ActionOutcome
 from enactor.domain.permit import CallResult
 from enactor.gateway.doors import GuardRules
@@ -21,9 +23,11 @@ from enactor.gateway.egress import EgressRules, GuardedTransport
 from enactor.gateway.guards import Guards
 from enactor.gateway.mcp_plane import McpToolPlane
 from enactor.gateway.mcp_rules import McpServer, RefRule, ToolRule
-from enactor.gateway.mcp_target import HeaderSource, McpTarget, Surroundings
+from enactor.gateway.mcp_target import Surroundings
 from enactor.pipeline.driver import Progress
+from enactor.settings import McpServerSettings, OAuthSettings
 from enactor.stores.memory import MemoryStore
+from enactor.wiring.mcp import target_of
 from tests.gateway.certificates import Authority
 from tests.gateway.hostile import Behave, Call, Hostile
 from tests.gateway.rig import CREATE, TICKET, Rig
@@ -46,6 +50,7 @@ class Case:
     def __init__(self, world: World, plane: McpToolPlane) -> None:
         self.world = world
         self.plane = plane
+        self.entries: tuple[LedgerEntry, ...] = ()
 
     async def approved(self, retries: int = 1) -> ActionIntent:
         """A ticket that two people want."""
@@ -57,6 +62,7 @@ class Case:
         intent = intent or await self.approved()
         await self.world.run(intent)
         await self.world.verify()
+        self.entries = await self.world.entries(intent)
         return await self.world.outcome(intent)
 
     async def results(self, intent: ActionIntent) -> list[CallResult]:
@@ -69,12 +75,12 @@ async def case_of(
     url: str,
     *,
     guards: Mapping[str, Any] | None = None,
-    source: HeaderSource | None = None,
     transport: Callable[[McpServer], GuardedTransport] | None = None,
+    rules: dict[str, ToolRule] = CREATE,
     **more: Any,
 ) -> Case:
-    """The world over the server at a URL."""
-    server = McpServer(name="tickets", url=url, **{"rules": CREATE, **more})
+    """The world over the server at a URL. What else is given are its settings."""
+    settings = McpServerSettings(name="tickets", url="https://tickets.example/mcp", **more)
     around = Surroundings(
         clock=rig.clock,
         secrets=rig.vault,
@@ -83,11 +89,13 @@ async def case_of(
         read_reference=rig.references.__getitem__,
         version="0",
     )
-    plane = McpToolPlane([McpTarget(server, around, source)], rig.clock)
+    target = target_of(settings, around)
+    target.server = msgspec.structs.replace(target.server, url=url, rules=rules)
+    plane = McpToolPlane([target], rig.clock)
     rig.planes.append(plane)
     await plane.start()
-    rules = Guards(default=GuardRules(**{"timeout_seconds": 20, **(guards or {})}))
-    return Case(await open_world(MemoryStore(rig.clock), rig.clock, plane=plane, guards=rules), plane)
+    held = Guards(default=GuardRules(**{"timeout_seconds": 20, **(guards or {})}))
+    return Case(await open_world(MemoryStore(rig.clock), rig.clock, plane=plane, guards=held), plane)
 
 
 @pytest.mark.parametrize("behave", FAULTS, ids=lambda behave: behave.__name__)
@@ -169,7 +177,7 @@ async def test_ten_megabytes_are_an_artifact(rig: Rig) -> None:
     kept = await rig.artifacts.read("acme", outcome.raw_response_artifact_ref)
     assert kept is not None
     assert len(kept) > 10_000_000
-    assert sum(len(entry.data or b"") for entry in await case.world.entries(intent)) < 20_000
+    assert sum(len(entry.data or "") for entry in await case.world.entries(intent)) < 20_000
 
 
 async def test_a_tool_that_is_gone_is_not_called(rig: Rig) -> None:
@@ -256,36 +264,53 @@ async def test_a_certificate_that_does_not_hold_gets_nothing(rig: Rig, tmp_path:
     assert (outcome.status, outcome.error_code, server.calls) == (F, "TOOL_UNREACHABLE", [])
 
 
-class Credentials:
-    """Credentials that are got anew when they were refused."""
-
-    per_tenant = False
+class Tokens:
+    """An authorization server that gives a new token each time."""
 
     def __init__(self) -> None:
-        self.number = 0
+        self.http = HttpServer(self.answer)
+        self.given = 0
 
-    async def headers(self, tenant_id: str) -> Mapping[str, str]:
-        """The current ones."""
-        return {"authorization": f"Bearer token-{self.number}"}
+    async def answer(self, asked: Asked) -> Given:
+        """The next one."""
+        self.given += 1
+        body = json.dumps({"access_token": f"token-{self.given}", "token_type": "Bearer", "expires_in": 600})
+        return Given(headers={"content-type": "application/json"}, body=body.encode())
 
-    async def refused(self, tenant_id: str) -> None:
-        """Others, the next time."""
-        self.number += 1
+    def client(self) -> OAuthSettings:
+        """A client of it."""
+        url = f"http://127.0.0.1:{self.http.port}/token"
+        return OAuthSettings(token_url=url, client_id="enactor", client_secret="env:SECRET")
 
 
-@pytest.mark.parametrize("good_from", [1, 99])
-async def test_401_gets_other_credentials_and_after_that_fails(rig: Rig, good_from: int) -> None:
-    """A refusal is no doubt: called again with fresh credentials; refused once more, the run failed for that reason."""
+@pytest.mark.parametrize("good_from", [2, 99])
+async def test_401_gets_another_token_and_after_that_fails(rig: Rig, good_from: int) -> None:
+    """A refusal is no doubt: called again with a fresh token; refused once more, it fails and is not tried further."""
+    rig.references["env:SECRET"] = "s3cret"
+    tokens = Tokens()
 
     async def behave(call: Call) -> None:
         number = int(call.headers["authorization"].rpartition("-")[2])
         await (call.result(DONE) if number >= good_from else call.http(401, b""))
 
-    async with Hostile(behave) as server:
-        case = await case_of(rig, server.url, source=Credentials())
+    async with tokens.http, Hostile(behave) as server:
+        case = await case_of(rig, server.url, oauth=tokens.client())
+        outcome = await case.outcome(await case.approved(retries=3))
+        assert (len(server.calls), tokens.given) == (2, 2)
+        assert (outcome.status, outcome.error_class) == ((S, None) if good_from == 2 else (F, "AUTH"))
+        said = [outcome.error_message or "", *(entry.data or "" for entry in case.entries)]
+    assert not any("token-" in text or "s3cret" in text for text in said)
+
+
+async def test_each_tenant_has_a_client_of_its_own(rig: Rig) -> None:
+    """Where clients are named by tenant, one without a client gets nothing sent, with a reason that names no secret."""
+    rig.references["env:SECRET"] = "s3cret"
+    tokens = Tokens()
+    async with tokens.http, Hostile(done) as server:
+        case = await case_of(rig, server.url, tenant_oauth={"globex": tokens.client()})
         outcome = await case.outcome()
-    assert len(server.calls) == 2
-    assert (outcome.status, outcome.error_class) == ((S, None) if good_from == 1 else (F, "AUTH"))
+        assert (outcome.status, server.calls, tokens.given) == (F, [], 0)
+        assert "has no OAuth client" in (outcome.error_message or "")
 
 
 async def test_a_storm_of_429_is_waited_for(rig: Rig) -> None:
@@ -366,5 +391,5 @@ async def test_somebody_elses_object_is_never_taken_back_or_merged(rig: Rig) -> 
     events = await case.world.events(intent)
     assert LedgerEvent.IDEMPOTENCY_COLLISION_DETECTED in events
     late = next(e for e in await case.world.entries(intent) if e.event_type is LedgerEvent.LATE_RESULT)
-    assert json.loads(late.data or b"{}")["incident"] is True
+    assert json.loads(late.data or "{}")["incident"] is True
     assert (await case.world.outcome(intent)).external_object_refs == outcome.external_object_refs

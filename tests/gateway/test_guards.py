@@ -223,6 +223,7 @@ async def test_look_ups_are_put_off_and_not_answered() -> None:
 async def test_a_plane_that_forgets_the_time_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one place that holds for every plane: what had been sent is unknown, what had not is not sent."""
     monkeypatch.setattr(guards_module, "_GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(InProcessToolPlane, "keeps_time", False)
     guarded = Guarded(timeout_seconds=0.01)
     hanging = asyncio.Event()
 

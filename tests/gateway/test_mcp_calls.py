@@ -12,6 +12,7 @@ from enactor.domain.errors import ConfigurationError, InvalidParameters, Unavail
 from enactor.domain.outcome import ObjectRef
 from enactor.domain.permit import CallResult
 from enactor.gateway.mcp_rules import LookUpRule, McpServer, ToolRule, plain_names
+from enactor.gateway.mcp_target import HeaderSource
 from enactor.gateway.pointing import RefRule
 from tests.gateway.rig import CREATE, KEY, Rig, made, request, undoing
 from tests.gateway.servers import Tickets, data, over_http, tool
@@ -224,13 +225,13 @@ async def test_secrets_go_in_and_do_not_come_out(rig: Rig) -> None:
 async def test_every_request_carries_its_tenants_headers(rig: Rig) -> None:
     """Headers that differ by tenant are fetched for each request, and tenants share no connection."""
 
-    class PerTenant:
+    class PerTenant(HeaderSource):
         per_tenant = True
 
         async def headers(self, tenant_id: str) -> dict[str, str]:
             return {"authorization": f"Bearer for-{tenant_id or 'listing'}"}
 
-        async def refused(self, tenant_id: str) -> None:
+        async def refused(self, tenant_id: str) -> bool:
             raise AssertionError("nobody refused them")
 
     tickets = Tickets()

@@ -132,6 +132,7 @@ PATHS = [
     ("GET", "/v1/executions/{id}/events", None),
     ("POST", "/v1/executions/{id}/resolve", {"resolution": "EXECUTED", "comment": "x"}),
     ("POST", "/v1/executions/{id}/replay", {"replay_reason": "x"}),
+    ("POST", "/v1/executions/{id}/undo", {"reason": "x"}),
     ("POST", "/v1/executions", {"action_intent_id": "{id}"}),
 ]
 EVERY_ROLE = ("proposer", "approver", "operator", "auditor", "admin")

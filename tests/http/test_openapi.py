@@ -28,6 +28,7 @@ INTERFACES = {
     "/v1/events": {"get"},
     "/v1/executions/{action_intent_id}/resolve": {"post"},
     "/v1/executions/{action_intent_id}/replay": {"post"},
+    "/v1/executions/{action_intent_id}/undo": {"post"},
     "/v1/action-types": {"get", "post"},
     "/v1/action-types/{action_type}/versions/{version}": {"get"},
     "/v1/kill-switches": {"get"},

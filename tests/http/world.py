@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from enactor.conformance.clocks import ManualClock, SeededRandomness
+from enactor.conformance.shelf import Shelf
 from enactor.connectors.internal import InternalConnector
 from enactor.connectors.sdk import Connector, Refused, ToolCall, ToolResult, tool
 from enactor.domain.action_type import RiskClass, WriteMode, WriteSemantics
@@ -94,10 +95,11 @@ class World:
         self.clock = clock
         self.store = store
         self.metrics = Metrics()
+        self.shelf = Shelf()
         self._ended: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.assembly: Assembly = assemble(
             self.store,
-            connectors=[InternalConnector(self.store, self.clock), Bank(), *connectors(clock)],
+            connectors=[InternalConnector(self.store, self.clock), Bank(), self.shelf, *connectors(clock)],
             clock=self.clock,
             randomness=SeededRandomness(),
             secrets=EnvFileSecrets({}),
@@ -120,6 +122,8 @@ class World:
             randomness=self.assembly.randomness,
             version="0.0.0",
             settings=settings,
+            connectors=(*(connector.name for connector in self.assembly.connectors), "away"),
+            health=self.assembly.tools.health,
             metrics=self.metrics,
             streams=streams or Streams(),
         )

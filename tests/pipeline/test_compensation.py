@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from enactor.conformance.shelf import Item
 from enactor.conformance.target import Act, Point
 from enactor.conformance.world import ANA, World
 from enactor.domain.attempt import RunStatus
@@ -204,3 +205,65 @@ async def test_taken_over_while_taking_back(world: World) -> None:
     effects = [permit for permit in await world.permits(intent) if permit.purpose is Purpose.EFFECT]
     assert [permit.result for permit in effects] == [CallResult.DONE]
     assert world.target.taken_back == world.target.objects()
+
+
+@pytest.mark.parametrize(("executed", "status"), [(True, COMPLETED), (False, FAILED)])
+async def test_a_person_ends_the_doubt_about_taking_back(
+    world: World, executed: bool, status: CompensationStatus
+) -> None:
+    """Resolving says whether the partial effect was taken back; the run stays FAILED, and is resolved once."""
+    world.target.script(Act.DO_PARTLY)
+    world.target.script_undo(Act.LOSE_REQUEST)
+    intent = await world.approved("partial_unsafe")
+    await world.run(intent)
+    assert (await world.outcome(intent)).compensation_status is DOUBT
+    resolve = world.service.operations.resolve
+    resolution = await resolve(ANA, intent.action_intent_id, executed=executed, comment="I asked the shop.")
+    assert (resolution.status, resolution.approvals_missing) == (F, 0)
+    outcomes = await world.store.outcomes(intent.tenant_id, intent.action_intent_id)
+    assert [(o.status, o.compensation_status) for o in outcomes] == [(F, DOUBT), (F, status)]
+    assert bool(outcomes[-1].external_object_refs) is not executed
+    lines = [line.text for line in await world.service.inspection.timeline(ANA, intent.action_intent_id)]
+    said = "EXECUTED" if executed else "NOT_EXECUTED"
+    assert f"local#ana resolved whether it was taken back: {said}" in lines
+    with pytest.raises(IllegalTransition):
+        await resolve(ANA, intent.action_intent_id, executed=executed, comment="Again.")
+    await world.verify()
+
+
+@pytest.mark.parametrize("found", [True, False])
+async def test_the_doubt_about_taking_back_is_looked_up(world: World, found: bool) -> None:
+    """As long as the look-up cannot tell it is asked again, later and later, with no new revision for each time."""
+    world.target.script(Act.DO_PARTLY)
+    world.target.script_undo(Act.DO_AND_LOSE_REPLY if found else Act.LOSE_REQUEST)
+    world.target.blind = True
+    intent = await world.approved("partial_searched")
+    await world.run(intent)
+    assert (await world.outcome(intent)).compensation_status is DOUBT
+    for _ in range(2):
+        assert await world.store.due(world.clock.now_ms(), 10) == ()
+        deadline = (await world.attempt(intent)).deadline_at
+        world.clock.advance((deadline - world.clock.now_ms()) / 1000)
+        (due,) = await world.store.due(world.clock.now_ms(), 10)
+        assert (due.action_intent_id, due.status) == (intent.action_intent_id, F)
+        await world.run(intent)
+    assert len(await world.store.outcomes(intent.tenant_id, intent.action_intent_id)) == 1
+    world.target.blind = False
+    world.clock.advance(86_400)
+    await world.run(intent)
+    outcome = await world.outcome(intent)
+    assert (outcome.status, outcome.compensation_status) == (F, COMPLETED if found else FAILED)
+    assert await world.store.due(world.clock.now_ms() + 10**9, 10) == ()
+    calls = [p for p in await world.permits(intent) if p.purpose is Purpose.COMPENSATION]
+    assert len(calls) == 1, "what is over never calls again"
+    await world.verify()
+
+
+async def test_taking_back_is_given_what_was_there_before(world: World) -> None:
+    """The tool that takes a change back gets the original's arguments, and the values of the approved preview."""
+    world.shelf.items["item-1"] = Item(label="old", key="", changed_by="", version=3)
+    world.shelf.partly = 1
+    intent = await world.decided(await world.proposed_on_shelf("relabel", object_id="item-1", label="new"))
+    await world.run(intent)
+    assert (await world.outcome(intent)).compensation_status is COMPLETED
+    assert world.shelf.items["item-1"].label == "old"

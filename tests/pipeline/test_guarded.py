@@ -61,7 +61,7 @@ async def test_why_and_until_when_is_said() -> None:
     driver = world.driver()
     driven = await driver.drive(world.request(intent))
     driven = await again(world, driver, intent, driven)
-    why = "target is not called for now: 1 calls in a row failed"
+    why = "target is not called for now: a call failed"
     view = await world.service.inspection.execution(ANA, intent.action_intent_id)
     assert view.status == "RUNNING"
     assert view.explanation == f"Waits until {rfc3339(driven.until)}: {why}."

@@ -45,6 +45,7 @@ class Intent(Struct):
     effect_key: str | None = None
     decided_reason: str = ""
     shadow: bool = False
+    undoes: dict[str, Any] | None = None
     approvals: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -67,6 +68,11 @@ class Execution(Struct):
     error_message: str | None = None
     attempt_count: int = 0
     compensation_status: str = "NONE"
+    compensation_strategy: str = ""
+    compensation_note: str = ""
+    compensation_error: str | None = None
+    compensated_by: str | None = None
+    undoes: str | None = None
     trace_id: str = ""
     shadow: bool = False
 

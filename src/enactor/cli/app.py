@@ -9,6 +9,7 @@ import typer
 from enactor.cli import (
     action_types,
     budgets,
+    connectors,
     development,
     doctor,
     executions,
@@ -66,8 +67,9 @@ def application() -> typer.Typer:
     app.command("timeline")(executions.timeline)
     app.command("list")(executions.list_executions)
     app.command("resolve")(executions.resolve)
+    app.command("undo")(executions.undo)
     app.command("replay")(executions.replay)
-    for commands in (switches, action_types, policies, budgets, ledger_keeping, mcp):
+    for commands in (switches, action_types, policies, budgets, ledger_keeping, connectors, mcp):
         app.add_typer(commands.commands)
     app.command("serve")(server.serve)
     app.command("worker")(server.worker)

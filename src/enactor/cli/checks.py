@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import importlib.util
 import os
 import shutil
@@ -11,13 +10,13 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import httpx
-from msgspec import Struct
 
+from enactor.cli.findings import Finding, State
+from enactor.cli.targets import connectors, mcp_servers
 from enactor.domain.errors import EnactorError
 from enactor.gateway.egress import EgressRules
 from enactor.gateway.secrets import read_reference
@@ -39,23 +38,6 @@ _FIRST_PLAUSIBLE: Final = 1_735_689_600
 _NEEDS: Final = {"postgresql": ("psycopg", "postgres"), "dynamodb": ("boto3", "aws"), "restate": ("restate", "restate")}
 
 
-class State(StrEnum):
-    """How a check went. Only a problem makes `doctor` exit with status 1."""
-
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
-
-
-class Finding(Struct, frozen=True):
-    """What one check found, and what to do about it."""
-
-    area: str
-    state: State
-    text: str
-    advice: str = ""
-
-
 async def check(loaded: Loaded, environment: Mapping[str, str]) -> list[Finding]:
     """Every check, in the order in which they are printed."""
     settings = loaded.settings
@@ -67,8 +49,9 @@ async def check(loaded: Loaded, environment: Mapping[str, str]) -> list[Finding]
         *_password(settings),
         *_ledger(settings, running),
         *_extras(settings),
-        *_connectors(settings),
     ]
+    findings += await connectors(settings, environment)
+    findings += await mcp_servers(settings)
     findings += await _issuers(settings)
     findings += [*_dev_key(settings), *_webhooks(settings), *_secrets(settings, environment), _clock()]
     return findings
@@ -196,23 +179,6 @@ def _extras(settings: Settings) -> Iterator[Finding]:
         module, extra = _NEEDS.get(need, ("", ""))
         if module and importlib.util.find_spec(module) is None:
             yield Finding("extras", State.PROBLEM, f"{need} needs {module}", f"pip install 'enactor[{extra}]'")
-
-
-def _connectors(settings: Settings) -> Iterator[Finding]:
-    offered = {point.name: point for point in importlib.metadata.entry_points(group="enactor.connectors")}
-    for name in settings.connectors:
-        point = offered.get(name)
-        if point is None:
-            known = ", ".join(sorted(offered))
-            yield Finding("connector", State.PROBLEM, f"there is no connector {name}", f"installed are: {known}")
-            continue
-        try:
-            point.load()
-        except (ImportError, AttributeError) as error:
-            advice = "reinstall its package"
-            yield Finding("connector", State.PROBLEM, f"{name} cannot be loaded: {type(error).__name__}", advice)
-        else:
-            yield Finding("connector", State.OK, f"{name} ({point.value})")
 
 
 async def _issuers(settings: Settings) -> list[Finding]:

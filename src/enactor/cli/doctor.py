@@ -14,7 +14,7 @@ from enactor.cli.output import print_json, print_table, say
 from enactor.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from enactor.cli.checks import Finding
+    from enactor.cli.findings import Finding
     from enactor.settings import Loaded
 
 
@@ -26,7 +26,8 @@ def doctor(
     """Print the settings in force and check everything they name. Exit status 1 when something is wrong."""
     import asyncio
 
-    from enactor.cli.checks import Finding, State, check
+    from enactor.cli.checks import check
+    from enactor.cli.findings import Finding, State
     from enactor.settings import load
 
     loaded: Loaded | None = None
@@ -76,6 +77,10 @@ def _shown(name: str, settings: Any) -> str:
             return ", ".join(issuer.issuer for issuer in value) or "none"
         case "webhooks":
             return ", ".join(webhook.url for webhook in value) or "none"
+        case "mcp_servers":
+            return ", ".join(server.name for server in value) or "none"
+        case "connector_settings":
+            return ", ".join(value) or "none"
         case "secrets":
             return ", ".join(f"{tenant}/{secret}" for tenant in value for secret in value[tenant]) or "none"
     if isinstance(value, tuple):

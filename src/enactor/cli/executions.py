@@ -7,10 +7,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from enactor.cli.answers import Execution, Line, Page, items, reference, understood
+from enactor.cli.answers import Execution, Intent, Line, Page, items, reference, understood
 from enactor.cli.client import Api, Refused, segment
 from enactor.cli.events import ServerEvent, server_events, text_lines
 from enactor.cli.failures import Failure
+from enactor.cli.intents import show
 from enactor.cli.options import (
     Account,
     ActionTypeName,
@@ -146,6 +147,19 @@ def resolve(
         say(f"Resolved: {body['resolution']}.")
 
 
+def undo(
+    action_intent_id: IntentId,
+    reason: Annotated[str, typer.Option("--reason", help="Why; whoever decides reads it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Propose to take back what an execution did. Somebody else has to approve it, as any other intent."""
+    answer = Api().post(f"{_path(action_intent_id)}/undo", {"reason": reason})
+    if as_json:
+        print_json(answer)
+        return
+    show(understood(answer, Intent))
+
+
 def replay(
     action_intent_id: IntentId,
     reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")],
@@ -223,10 +237,27 @@ def _show(execution: Execution) -> None:
             ("completed", execution.completed_at),
             ("objects", [reference(ref) for ref in execution.external_object_refs]),
             ("error", _error(execution)),
-            ("taken back", None if execution.compensation_status == "NONE" else execution.compensation_status),
+            ("takes back", execution.undoes),
+            ("taken back", _taken_back(execution)),
+            ("how", _how(execution)),
             ("trace", execution.trace_id),
         )
     )
+
+
+def _taken_back(execution: Execution) -> str | None:
+    if execution.compensation_status == "NONE":
+        return None
+    by = f" by {execution.compensated_by}" if execution.compensated_by else ""
+    why = f": {execution.compensation_error}" if execution.compensation_error else ""
+    return f"{execution.compensation_status}{by}{why}"
+
+
+def _how(execution: Execution) -> str | None:
+    """What a person has to know where taking it back is not Enactor's to do."""
+    if execution.compensation_strategy not in ("MANUAL", "NONE") or execution.undoes is not None:
+        return None
+    return " ".join(part for part in (execution.compensation_strategy, execution.compensation_note) if part)
 
 
 def _error(execution: Execution) -> str | None:

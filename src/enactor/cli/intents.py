@@ -13,7 +13,7 @@ from enactor.cli.client import Api, segment
 from enactor.cli.failures import Failure
 from enactor.cli.options import AsJson, IntentId, duration, json_object, named_parameters, wrong_usage
 from enactor.cli.output import print_block, print_fields, print_json, say
-from enactor.cli.text import lines, quoted_json
+from enactor.cli.text import lines, one_line, quoted_json
 from enactor.domain.time import rfc3339
 
 
@@ -85,6 +85,7 @@ def show(intent: Intent) -> None:
             ("because", intent.decided_reason),
             ("account", intent.account_id),
             ("action type", intent.action_type),
+            ("takes back", _undone(intent.undoes)),
             ("target", _target(intent.target)),
             ("risk", intent.risk_class),
             ("approvals needed", intent.required_approvals),
@@ -107,8 +108,37 @@ def show(intent: Intent) -> None:
     if intent.rationale:
         print_block("rationale, in the proposer's words", lines(intent.rationale))
     if intent.preview is not None:
-        print_block("preview, read from the target", quoted_json(intent.preview))
+        _show_preview(intent.preview)
     print_fields((("digest", intent.approval_digest),))
+
+
+_GUARDS = {
+    "ATOMIC": "the version travels with the write: a target that was changed since refuses it",
+    "CHECK_THEN_WRITE": "the version is looked at just before the write: a change in the moment between is overwritten",
+    "NONE": "nothing: a change since is overwritten",
+}
+
+
+def _show_preview(preview: dict[str, Any]) -> None:
+    """What would change, value by value, and how far that is held against the target when it is done."""
+    before, after = preview.get("before"), preview.get("after")
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in sorted({*before, *after}):
+            print_block(f"preview: {one_line(name)}, now", quoted_json(before.get(name)))
+            print_block(f"preview: {one_line(name)}, then", quoted_json(after.get(name)))
+    else:
+        print_block("preview, read from the target", quoted_json(preview))
+    guard = str(preview.get("guard", ""))
+    print_fields(
+        (
+            ("read at version", preview.get("version_tag") or None),
+            ("guarded by", f"{guard} ({_GUARDS[guard]})" if guard in _GUARDS else guard),
+        )
+    )
+
+
+def _undone(undoes: dict[str, Any] | None) -> str | None:
+    return None if undoes is None else f"{undoes.get('action_intent_id')}, run {undoes.get('run_number')}"
 
 
 def approve(

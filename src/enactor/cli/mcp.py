@@ -101,12 +101,11 @@ def wrap(
 async def _listed(server: McpServerSettings, settings: Settings) -> list[dict[str, Any]]:
     """The server's tools as they will be known. Raises `Failure`."""
     from enactor.gateway.mcp_plane import McpToolPlane
-    from enactor.gateway.mcp_target import McpTarget
     from enactor.system import SystemClock
-    from enactor.wiring.mcp import server_of, surroundings
+    from enactor.wiring.mcp import surroundings, target_of
 
     clock = SystemClock()
-    target = McpTarget(server_of(server), surroundings(settings, clock, show_errors=bool(server.command)))
+    target = target_of(server, surroundings(settings, clock, show_errors=bool(server.command)))
     plane: McpToolPlane = McpToolPlane([target], clock)
     try:
         await plane.refresh(server.name)

@@ -73,7 +73,12 @@ def worker(store: StoreUrl = None) -> None:
 
 
 def migrate(store: StoreUrl = None, as_json: AsJson = False) -> None:
-    """Bring the store's schema up to this version. Starting a server does so too."""
+    """Bring the store's schema up to this version, creating DynamoDB's tables. Starting a server upgrades too."""
+    from enactor.wiring import create_tables
+
+    for name in create_tables(loaded(store=store).settings.store):
+        if not as_json:
+            say(f"Created the table {name}.")
     info = with_store(store, lambda opened: opened.info())
     if as_json:
         print_json({"kind": info.kind, "location": info.location, "schema_version": info.schema_version})

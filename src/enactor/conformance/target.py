@@ -238,6 +238,11 @@ class Target(Connector):
         """Can be taken back by a tool that promises nothing."""
         return await self._order("partial_unsafe", call)
 
+    @tool(write=_UNSAFE, risk=RiskClass.LOW, undo="take_back_searched")
+    async def partial_searched(self, args: Order, call: ToolCall) -> ToolResult:
+        """Can be taken back by a tool that can be looked up."""
+        return await self._order("partial_searched", call)
+
     @tool(write=_KEYED, risk=RiskClass.LOW, manual_undo="Call the shop.")
     async def partial_by_hand(self, args: Order, call: ToolCall) -> ToolResult:
         """Can be taken back by a person."""
@@ -252,6 +257,18 @@ class Target(Connector):
     async def take_back_unsafely(self, args: UndoArguments, call: ToolCall) -> ToolResult:
         """Takes back, and promises nothing."""
         return await self._take_back(args, call)
+
+    @tool(write=_SEARCHED, proposable=False, lookup="find_taken_back")
+    async def take_back_searched(self, args: UndoArguments, call: ToolCall) -> ToolResult:
+        """Takes back, and can be looked up."""
+        return await self._take_back(args, call)
+
+    async def find_taken_back(self, args: UndoArguments, call: ToolCall) -> Found | Absent | CannotTell:
+        """Whether all of it was taken back."""
+        if self.blind:
+            return CannotTell(message="The target does not say.")
+        gone = {ref["object_id"] for ref in args.refs} <= set(self.taken_back)
+        return Found(refs=()) if gone else Absent()
 
     async def find(self, args: Order, call: ToolCall) -> Found | Absent | CannotTell:
         """What our key made."""

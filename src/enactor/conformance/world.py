@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from enactor.conformance.clocks import ManualClock, SeededRandomness
+from enactor.conformance.shelf import Shelf
 from enactor.conformance.target import Order, Target
 from enactor.conformance.watched import Watched
 from enactor.domain.attempt import ExecutionAttempt, RunStatus
@@ -26,7 +27,7 @@ from enactor.ports.clock import Ids
 from enactor.ports.engine import Engine, EngineInfo, RunRequest
 from enactor.ports.policy import PolicyEngine
 from enactor.ports.store import ExecutionRecords, Store
-from enactor.ports.tools import CallRequest, LookUpResult, Reply, ToolDefinition, ToolPlane
+from enactor.ports.tools import CallRequest, LookUpResult, Reading, Reply, ToolDefinition, ToolPlane
 from enactor.service import Core, Limits, Proposal, Service
 
 TENANT = "acme"
@@ -97,6 +98,17 @@ class Doors:
             return Reply(result=CallResult.NOT_SENT, retryable=True, deferred_reason=self.closed)
         return await self._plane.call(request, check)
 
+    def connector_version(self, tool_name: str, tenant_id: str, account_id: str) -> str:
+        """The configuration in force now."""
+        known = self.redefined.get(tool_name)
+        return known.connector_version if known else self._plane.connector_version(tool_name, tenant_id, account_id)
+
+    async def preview(self, request: CallRequest) -> Reading:
+        """Reads the target, unless the door is closed."""
+        if self.closed:
+            return Reading(retryable=True, deferred_reason=self.closed)
+        return await self._plane.preview(request)
+
     async def look_up(self, request: CallRequest) -> LookUpResult:
         """Looks up; look-ups stay allowed."""
         return await self._plane.look_up(request)
@@ -130,7 +142,8 @@ class World:
         self.randomness = SeededRandomness(seed)
         self.store = store
         self.target = Target(clock)
-        self.plane: GovernedPlane = plane or InProcessToolPlane([self.target], EnvFileSecrets({}))
+        self.shelf = Shelf()
+        self.plane: GovernedPlane = plane or InProcessToolPlane([self.target, self.shelf], EnvFileSecrets({}))
         self.doors = Doors(self.plane if guards is None else GuardedPlane(self.plane, guards, clock))
         self.settings = settings or Settings()
         self.ids = Ids(clock, self.randomness)
@@ -169,6 +182,22 @@ class World:
         proposal = Proposal(action_type=action_type.upper(), **fields)
         return (await self.service.proposals.propose(by, proposal)).intent
 
+    async def proposed_on_shelf(self, kind: str, by: Principal = AGENT, **parameters: str) -> ActionIntent:
+        """An intent that waits for approval. `kind` is a tool of the shelf."""
+        proposal = Proposal(action_type=f"SHELF_{kind.upper()}", account_id=ACCOUNT, parameters=parameters)
+        return (await self.service.proposals.propose(by, proposal)).intent
+
+    async def decided(self, intent: ActionIntent) -> ActionIntent:
+        """An intent approved by as many people as it needs, none of whom proposed it."""
+        people = [person(name, tenant_id=intent.tenant_id) for name in ("ana", "bea", "cora")]
+        for approver in people:
+            if approver.ref in intent.contributors:
+                continue
+            decided = await self.service.decisions.approve(approver, intent.action_intent_id, intent.approval_digest)
+            if not decided.approvals_missing:
+                return decided.intent
+        raise AssertionError("three people are enough for anything")
+
     async def approved(self, kind: str = "keyed", by: Principal = AGENT, **more: Any) -> ActionIntent:
         """An approved intent that nobody has begun to execute."""
         intent = await self.proposed(kind, by, **more)
@@ -201,7 +230,7 @@ class World:
         """Drives a run to its end, or until it is in doubt, moving the clock on over every wait."""
         driver = driver or self.driver()
         driven = await driver.drive(self.request(intent, run_number, handed=handed), earlier)
-        while driven.progress is Progress.WAITING and driven.status is not RunStatus.IN_DOUBT:
+        while driven.progress is Progress.WAITING and driven.status in (None, RunStatus.RUNNING):
             self.clock.advance(max(0, driven.until - self.clock.now_ms()) / 1000)
             held = Earlier.SELF if driven.fence else Earlier.UNKNOWN
             driven = await driver.drive(self.request(intent, run_number), held, driven.fence)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from enactor.connectors.sdk import (
     Absent,
     CannotTell,
+    ChangedSince,
     Connector,
     Found,
     Refused,
@@ -100,14 +101,14 @@ class InternalConnector(Connector):
             raise Refused("ACCOUNT_MISMATCH", "The object belongs to another account.", error_class=ErrorClass.AUTH)
         version = next((ref.get("version") for ref in args.refs if ref.get("object_id") == made.object_id), None)
         if version is not None and version != str(made.version):
-            raise Refused("CHANGED_SINCE", "Somebody changed the object since; take it back by hand.")
+            raise ChangedSince("Somebody changed the object since; take it back by hand.")
         call.ensure_timely()
         delete = DeleteObject(tenant_id=call.tenant_id, object_id=made.object_id, expected_version=made.version)
         try:
             await self._store.commit([delete])
         except Conflict as conflict:
             if conflict.kind is not ConflictKind.NOT_FOUND:
-                raise Refused("CHANGED_SINCE", "Somebody changed the object since; take it back by hand.") from conflict
+                raise ChangedSince("Somebody changed the object since; take it back by hand.") from conflict
         return ToolResult(refs=(_ref(made),))
 
     async def find(self, args: BaseModel, call: ToolCall) -> Found | Absent | CannotTell:

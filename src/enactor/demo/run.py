@@ -14,11 +14,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from enactor.demo.stage import Caller, DemoFailed, Server, Voice, expect, stage
+from enactor.demo.outside import Outside
+from enactor.demo.stage import ACCOUNT, Caller, DemoFailed, Server, Voice, emptied, expect, stage
+from enactor.demo.world import World, world
 from enactor.domain.text import visible
 from enactor.domain.verification import verify_bundle
 
-_ACCOUNT: Final = "acc-1001"
 _BURST: Final = 200
 _KILL_AFTER: Final = 60
 
@@ -38,8 +39,8 @@ def run(folder: Path = Path(".demo"), console: Console | None = None) -> int:
         )
     )
     try:
-        with stage(folder) as server:
-            _Demonstration(server, voice).play()
+        with world(emptied(folder)) as outside, stage(folder, outside.settings, outside.secrets) as server:
+            _Demonstration(server, outside, voice).play()
     except (DemoFailed, httpx.HTTPError) as error:
         voice.console.print(f"\n[bold red]✗ The demonstration failed:[/] {error}")
         voice.console.print(f"  The server's log is {folder / 'server.log'}.")
@@ -57,7 +58,7 @@ def run(folder: Path = Path(".demo"), console: Console | None = None) -> int:
 
 
 class _Demonstration:
-    def __init__(self, server: Server, voice: Voice) -> None:
+    def __init__(self, server: Server, outside: World, voice: Voice) -> None:
         self.server = server
         self.voice = voice
         who: dict[str, tuple[str, tuple[str, ...], bool]] = {
@@ -73,6 +74,7 @@ class _Demonstration:
         }
         self.planner, self.bob, self.ana = callers["planner"], callers["both"], callers["ana"]
         self.olga, self.audrey = callers["olga"], callers["audrey"]
+        self.outside = Outside(self.planner, self.ana, self.olga, voice, outside)
 
     def play(self) -> None:
         """All acts, in order."""
@@ -81,6 +83,8 @@ class _Demonstration:
         self.execution(intent)
         self.record(intent)
         self.duplicates(intent)
+        self.outside.draft()
+        self.outside.undone(self.outside.doubt())
         self.switch()
         self.crash()
         self.proof()
@@ -89,7 +93,7 @@ class _Demonstration:
         """An intent to write a note."""
         body = {
             "action_type": "CREATE_INTERNAL_NOTE",
-            "account_id": _ACCOUNT,
+            "account_id": ACCOUNT,
             "parameters": {"title": title, "body": "Written by the demonstration."},
             "rationale": "The customer asked to be called back.",
         }
@@ -206,7 +210,7 @@ class _Demonstration:
         batch: list[dict[str, Any]] = [
             {
                 "action_type": "CREATE_INTERNAL_NOTE",
-                "account_id": _ACCOUNT,
+                "account_id": ACCOUNT,
                 "parameters": {"title": f"Burst note {number:03d}"},
             }
             for number in range(_BURST)
@@ -293,7 +297,7 @@ class _Demonstration:
         views: dict[str, Any] = {}
         until = time.perf_counter() + 30
         while waiting and time.perf_counter() < until:
-            for view in self._all(self.ana, "/v1/executions", account_id=_ACCOUNT):
+            for view in self._all(self.ana, "/v1/executions", account_id=ACCOUNT):
                 if view["action_intent_id"] in waiting and view["completed_at"]:
                     views[view["action_intent_id"]] = view
             waiting -= set(views)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,7 @@ from enactor.system import SystemClock
 
 _START_SECONDS: Final = 20
 TENANT: Final = "acme"
+ACCOUNT: Final = "acc-1001"
 
 
 class DemoFailed(Exception):
@@ -31,8 +33,11 @@ class DemoFailed(Exception):
 class Server:
     """`enactor serve --dev` in a process of its own, on a free port, over one database file."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: str = "", variables: Mapping[str, str] | None = None) -> None:
         self.folder = folder
+        self._variables = dict(variables or {})
+        self._settings = (folder / "enactor.toml").resolve()
+        self._settings.write_text(settings, encoding="utf-8")
         self.database = folder / "enactor.db"
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -46,6 +51,8 @@ class Server:
         """The environment of the server and of whoever asks for its tokens."""
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith("ENACTOR_")},
+            **self._variables,
+            "ENACTOR_CONFIG": str(self._settings),
             "ENACTOR_DEV_KEY_FILE": str(self._key_file),
             "ENACTOR_LIMITS__PENDING_PER_PROPOSER": "500",
         }
@@ -74,7 +81,7 @@ class Server:
                         return
                 except httpx.TransportError:
                     pass
-                _pause(0.05)
+                pause(0.05)
         raise DemoFailed(f"The server did not start: {self.last_words()}")
 
     @property
@@ -176,20 +183,30 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _pause(seconds: float) -> None:
+def pause(seconds: float) -> None:
+    """Waits; a demonstration talks to processes in their own time."""
     threading.Event().wait(seconds)
 
 
 @contextmanager
-def stage(folder: Path) -> Iterator[Server]:
-    """A started server over an empty folder, stopped at the end whatever happened."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.iterdir():
-        if left.is_file():
-            left.unlink()
-    server = Server(folder)
+def stage(folder: Path, settings: str = "", variables: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """A started server over a folder, stopped at the end whatever happened.
+
+    Args:
+        settings: the server's settings file, as TOML.
+        variables: the secrets that it refers to.
+    """
+    server = Server(folder, settings, variables)
     server.start()
     try:
         yield server
     finally:
         server.close()
+
+
+def emptied(folder: Path) -> Path:
+    """The folder, made if need be, without what an earlier demonstration left in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.iterdir():
+        shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+    return folder

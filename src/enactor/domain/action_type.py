@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Any
 
@@ -114,6 +115,7 @@ class ActionType(Struct, frozen=True, kw_only=True):
         effect_key: a template such as `refund:{payment_id}` over the parameters, or None.
         summary: the template of the one sentence an approver reads.
         definition_hash: hash of the tool definition that this entry was registered against.
+        undo_only: only an undo may propose it: its tool takes back what another one did.
     """
 
     action_type: str
@@ -135,3 +137,9 @@ class ActionType(Struct, frozen=True, kw_only=True):
     caps: Caps = field(default_factory=Caps)
     deprecated_at: str | None = None
     tenant_id: str = ""
+    undo_only: bool = False
+
+
+def default_action_type(tool_name: str) -> str:
+    """The action type a tool gets by itself: `tickets.create` becomes `TICKETS_CREATE`."""
+    return re.sub(r"[^A-Z0-9]+", "_", tool_name.upper()).strip("_")

@@ -64,11 +64,14 @@ def approval_digest(intent: ActionIntent) -> str:
         intent: any revision; its own `approval_digest` and its changing state (status, version) are not covered.
     """
     preview, target = intent.preview, intent.target
+    # A member of its own only where there is one: what was approved before there were undos stays approved.
+    undoes = {"undoes": msgspec.to_builtins(intent.undoes)} if intent.undoes is not None else {}
     return digest(
         [
             "enactor/approval/v1",
             intent.digest_salt,
             {
+                **undoes,
                 "tenant_id": intent.tenant_id,
                 "account_id": intent.account_id,
                 "action_intent_id": intent.action_intent_id,

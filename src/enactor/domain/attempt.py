@@ -41,6 +41,7 @@ class ExecutionAttempt(Struct, frozen=True, kw_only=True):
         generation: of the idempotency key.
         resume_at: epoch milliseconds before which the run waits; 0 when it does not.
         deadline_at: epoch milliseconds past which the sweeper looks after the run.
+        failed_reads: times the target could not be read before the first call.
         switch_marks: see `ActionIntent.switch_marks`; a replay takes new ones.
         waiting_for: why it waits, for people; empty when it does not.
     """
@@ -69,4 +70,5 @@ class ExecutionAttempt(Struct, frozen=True, kw_only=True):
     resume_at: int = 0
     deadline_at: int = 0
     waiting_for: str = ""
+    failed_reads: int = 0
     switch_marks: tuple[SwitchMark, ...] = ()

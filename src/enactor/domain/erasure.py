@@ -48,6 +48,7 @@ def erased_intent(intent: ActionIntent, erased_at: str) -> ActionIntent:
         effect_key=None,
         decided_reason="",
         labels={},
+        undoes=replace(intent.undoes, original_key=ERASED_KEY, refs=()) if intent.undoes else None,
         erased_at=erased_at,
     )
 

@@ -159,6 +159,24 @@ class EffectKeyTaken(Conflicting):
     error_code = "EFFECT_KEY_TAKEN"
 
 
+class UndoImpossible(Conflicting):
+    """The effect cannot be taken back by Enactor; the message says why, and what a person can do."""
+
+    error_code = "UNDO_IMPOSSIBLE"
+
+
+class UndoConflict(Conflicting):
+    """What is to be taken back is not there as it was left: somebody changed it since. Nothing was changed."""
+
+    error_code = "UNDO_CONFLICT"
+
+
+class PreviewRefused(InvalidParameters):
+    """The target was read for the preview, and what the action is about is not there, or not as it must be."""
+
+    error_code = "PREVIEW_REFUSED"
+
+
 class BudgetExceeded(Conflicting):
     """A budget has no room for another execution in its window."""
 
@@ -196,6 +214,12 @@ class Unavailable(EnactorError):
     retryable = True
 
 
+class TargetUnreadable(Unavailable):
+    """The target could not be read for the preview; nothing was stored. Try again."""
+
+    error_code = "TARGET_UNREADABLE"
+
+
 class StoreFailed(EnactorError):
     """The store cannot be trusted or used: an I/O error, a corrupt, locked, read-only or newer database."""
 
@@ -225,6 +249,8 @@ class FailureCode(StrEnum):
     CANCELLED_BY_REQUEST = "CANCELLED_BY_REQUEST"
     DEFERRALS_EXHAUSTED = "DEFERRALS_EXHAUSTED"
     STALE_PREVIEW = "STALE_PREVIEW"
+    TARGET_UNREADABLE = "TARGET_UNREADABLE"
+    UNDO_CONFLICT = "UNDO_CONFLICT"
     EFFECT_UNKNOWN = "EFFECT_UNKNOWN"
     RESTORED_FROM_BACKUP = "RESTORED_FROM_BACKUP"
     RESOLVED_NOT_EXECUTED = "RESOLVED_NOT_EXECUTED"

@@ -50,6 +50,23 @@ def idempotency_key(
     ).hexdigest()
 
 
+def undo_key(*, tenant_id: str, original_key: str, run_number: int, generation: int, tool_name: str) -> str:
+    """The key of what takes a run's effect back: derived from the effect's own, so every undo of a run has the same.
+
+    Args:
+        original_key: the key under which the effect was made.
+        run_number: the run that made it.
+    """
+    return hashlib.sha256(
+        canonical(["enactor/undo/v1", tenant_id, original_key, run_number, generation, tool_name])
+    ).hexdigest()
+
+
+def undo_effect_key(action_intent_id: str, run_number: int) -> str:
+    """The effect key of an undo: one lock per original run."""
+    return f"undo:{action_intent_id}:{run_number}"
+
+
 def effect_key(entry: ActionType, parameters: Mapping[str, Any]) -> str | None:
     """The effect key of a proposal, or None when the action type has no template.
 

@@ -8,6 +8,8 @@ from typing import Any
 from msgspec import Struct, field
 
 from enactor.domain.action_type import Compensation, RiskClass, WriteSemantics
+from enactor.domain.canonical import digest
+from enactor.domain.objects import ObjectRef
 from enactor.domain.principal import PrincipalRef
 
 
@@ -69,6 +71,26 @@ class Preview(Struct, frozen=True):
     hash: str
 
 
+def preview_of(before: dict[str, Any], after: dict[str, Any], version_tag: str, guard: Guard) -> Preview:
+    """A preview with the hash that binds it."""
+    bound = digest(["enactor/preview/v1", before, after, version_tag, guard.value])
+    return Preview(before=before, after=after, version_tag=version_tag, guard=guard, hash=bound)
+
+
+class Undoes(Struct, frozen=True, kw_only=True):
+    """Which run an intent takes back.
+
+    Attributes:
+        original_key: the idempotency key under which the original's effect was made.
+        refs: what the original made or changed, each at the version it was left at; an undo touches nothing else.
+    """
+
+    action_intent_id: str
+    run_number: int
+    original_key: str
+    refs: tuple[ObjectRef, ...] = ()
+
+
 class SwitchMark(Struct, frozen=True):
     """The generation a kill switch had when execution was authorised."""
 
@@ -91,6 +113,7 @@ class ActionIntent(Struct, frozen=True, kw_only=True):
         switch_marks: the generations of the kill switches that apply, as they were when the run was authorised:
             any other generation at a permit means that a switch was on in between.
         shadow: evaluated and recorded only; it is never executed.
+        undoes: the run that this intent takes back; None unless it is an undo.
         expires_at_epoch: seconds since the epoch.
         erased_at: when its personal data was erased, RFC 3339; empty while it is there. See `enactor.domain.erasure`.
     """
@@ -134,7 +157,21 @@ class ActionIntent(Struct, frozen=True, kw_only=True):
     switch_marks: tuple[SwitchMark, ...] = ()
     shadow: bool = False
     labels: dict[str, str] = field(default_factory=dict)
+    undoes: Undoes | None = None
     erased_at: str = ""
+
+
+def earlier_values(intent: ActionIntent, *, compensating: bool) -> dict[str, Any]:
+    """The values that a call which takes something back is to bring back, where a preview showed them to an approver.
+
+    Args:
+        compensating: the call takes back what the intent itself did; else the intent is an undo of another.
+    """
+    if intent.preview is None:
+        return {}
+    if compensating:
+        return intent.preview.before
+    return intent.preview.after if intent.undoes is not None else {}
 
 
 def is_expired(intent: ActionIntent, now_ms: int) -> bool:

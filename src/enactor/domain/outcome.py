@@ -7,21 +7,9 @@ from enum import StrEnum
 from msgspec import Struct
 
 from enactor.domain.attempt import RunStatus
+from enactor.domain.objects import ObjectRef
 
-
-class ObjectRef(Struct, frozen=True, kw_only=True):
-    """An object in the target system. `version` is the one it was left at, where the target tells."""
-
-    system: str
-    object_type: str
-    object_id: str
-    object_url: str | None = None
-    version: str | None = None
-
-    @property
-    def identity(self) -> tuple[str, str, str]:
-        """What makes it the same object, whatever its URL or version."""
-        return (self.system, self.object_type, self.object_id)
+__all__ = ["ActionOutcome", "CompensationStatus", "ObjectRef", "tool_run_ref"]
 
 
 class CompensationStatus(StrEnum):
@@ -35,7 +23,10 @@ class CompensationStatus(StrEnum):
 
 
 class ActionOutcome(Struct, frozen=True, kw_only=True):
-    """One revision of the outcome of one run. `error_message` is safe to show."""
+    """One revision of the outcome of one run. `error_message` is safe to show.
+
+    `compensated_by`: the undo that takes the effect back, or has; None when there is none.
+    """
 
     action_intent_id: str
     run_number: int
@@ -60,6 +51,7 @@ class ActionOutcome(Struct, frozen=True, kw_only=True):
     raw_response_artifact_ref: str | None = None
     compensation_status: CompensationStatus = CompensationStatus.NONE
     compensation_error: str | None = None
+    compensated_by: str | None = None
 
 
 def tool_run_ref(trace_id: str, attempt_count: int, tool_name: str) -> str:

@@ -156,10 +156,15 @@ class BehindGateway:
         self._inner = inner
         self._connectors = frozenset(connectors)
         self._link = link
+        self.keeps_time: bool = getattr(inner, "keeps_time", False)
         self.definition = inner.definition
         self.definitions = inner.definitions
         self.action_types = inner.action_types
         self.validate = inner.validate
+        self.connector_version = inner.connector_version
+        self.undo_arguments = inner.undo_arguments
+        # Reading is no permitted call, and a token is for nothing else: the target is read from here.
+        self.preview = inner.preview
 
     async def call(self, request: CallRequest, check: Callable[[], bool]) -> Reply:
         """Makes the call once, there or here."""
@@ -168,8 +173,8 @@ class BehindGateway:
         return await self._inner.call(request, check)
 
     async def look_up(self, request: CallRequest) -> LookUpResult:
-        """Searches the target, there or here."""
-        if self._is_behind(request.tool_name):
+        """Searches the target, there or here: here when there is no call whose doubt a token could be for."""
+        if request.call_no and self._is_behind(request.tool_name):
             return await self._link.look_up(request)
         return await self._inner.look_up(request)
 

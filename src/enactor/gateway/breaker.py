@@ -88,7 +88,8 @@ class Breaker:
         elif not self._opened and self._threshold:
             self._in_a_row += 1
             if self._in_a_row >= self._threshold:
-                self._open(now, f"{self._in_a_row} calls in a row failed")
+                row = f"{self._in_a_row} calls in a row" if self._in_a_row > 1 else "a call"
+                self._open(now, f"{row} failed")
 
     def said_nothing(self, *, probe: bool) -> None:
         """A call that had passed showed neither; another may be the probe."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from enactor.domain.errors import ConfigurationError, ErrorClass, InvalidParameters
 from enactor.domain.permit import CallResult
-from enactor.ports.tools import CallRequest, LookUpResult, Reply, ToolDefinition, ToolPlane
+from enactor.ports.tools import NOT_OFFERED, CallRequest, LookUpResult, Reading, Reply, ToolDefinition, ToolPlane
 
 
 class GovernedPlane(ToolPlane, Protocol):
@@ -31,6 +31,8 @@ class CompositeToolPlane:
 
     def __init__(self, planes: Iterable[GovernedPlane]) -> None:
         self._planes = tuple(planes)
+        self.keeps_time = all(getattr(plane, "keeps_time", False) for plane in self._planes)
+        """Whether the calls of each of them end within their timeout by themselves."""
         self.check()
 
     def check(self) -> None:
@@ -67,6 +69,18 @@ class CompositeToolPlane:
                 names.setdefault(tool, name)
         return names
 
+    def connector_version(self, tool_name: str, tenant_id: str, account_id: str) -> str:
+        """The version of the configuration that serves a tenant's account; empty for a tool that is not there."""
+        plane = self._of(tool_name)
+        return plane.connector_version(tool_name, tenant_id, account_id) if plane is not None else ""
+
+    def undo_arguments(self, request: CallRequest) -> dict[str, Any]:
+        """The arguments of the tool that takes something back, from the plane that offers it."""
+        plane = self._of(request.tool_name)
+        if plane is None:
+            raise ConfigurationError(f"The tool {request.tool_name} is not available.")
+        return plane.undo_arguments(request)
+
     def validate(self, tool_name: str, arguments: Mapping[str, Any]) -> None:
         """Checks arguments against the tool's model. Raises `InvalidParameters`."""
         plane = self._of(tool_name)
@@ -92,6 +106,11 @@ class CompositeToolPlane:
         if plane is None:
             return LookUpResult(found=None, message="The tool is not available.")
         return await plane.look_up(request)
+
+    async def preview(self, request: CallRequest) -> Reading:
+        """Reads what a call would change, through the plane that offers the tool."""
+        plane = self._of(request.tool_name)
+        return NOT_OFFERED if plane is None else await plane.preview(request)
 
     async def close(self) -> None:
         """Closes every plane."""

@@ -76,8 +76,8 @@ class Door:
         )
         self.out = 0
         """Calls that have passed and not come back."""
+        self.rules = rules
         self._connector_id = connector_id
-        self._rules = rules
         self._queue: deque[asyncio.Future[None]] = deque()
         self._rate = _RateLimit(rules) if rules.calls_per_minute is not None else None
         self._put_off = 0
@@ -86,33 +86,44 @@ class Door:
         """Whether it knows nothing that would be lost with it."""
         return self.out == 0 and self.breaker.at_rest and (self._rate is None or self._rate.at_rest(now))
 
-    async def enter(self, clock: Clock, send_not_after: int) -> bool | Closed:
-        """A call passes, or is told why not. Returns whether it is the breaker's probe.
+    @property
+    def has_room(self) -> bool:
+        """Whether another call may be out."""
+        return self.rules.concurrency is None or self.out < self.rules.concurrency
 
-        It waits a moment where only another call's return is missing, and never for more than half of the time that
-        its permit leaves it.
+    def pass_through(self, clock: Clock) -> bool | Closed:
+        """A call passes for which there is room, or is told why not. Returns whether it is the breaker's probe."""
+        self.out += 1
+        return self._judged(clock)
+
+    async def enter(self, clock: Clock, send_not_after: int) -> bool | Closed:
+        """The same where there is no room yet: it waits a moment for another call to come back.
+
+        It waits never for more than half of the time that its permit leaves it.
         """
-        limit = self._rules.concurrency
         now = clock.elapsed_ms()
-        if limit is not None and self.out >= limit:
-            # Whoever would be turned away by the breaker need not wait for a place first.
-            if (closed := self._opened(now)) is not None:
-                return closed
-            if not await self._place(clock, (send_not_after - now) / 2000):
-                return self._closed("busy", f"{limit} calls to {self._connector_id} are out already", _PROBE_MS)
-            now = clock.elapsed_ms()
-        else:
-            self.out += 1
-        closed = None if self.breaker.passes else self._opened(now)
+        # Whoever would be turned away by the breaker need not wait for a place first.
+        if (closed := self._opened(now)) is not None:
+            return closed
+        if not await self._place(clock, (send_not_after - now) / 2000):
+            busy = f"{self.rules.concurrency} calls to {self._connector_id} are out already"
+            return self._closed("busy", busy, _PROBE_MS)
+        return self._judged(clock)
+
+    def _judged(self, clock: Clock) -> bool | Closed:
+        """What breaker and rate say to a call that has a place; without their leave it gives the place up."""
+        if self.breaker.passes and self._rate is None and not self._put_off:
+            return False
+        now = clock.elapsed_ms()
+        closed = self._opened(now)
         if closed is None and self._rate is not None and (short := self._rate.take(now)):
-            rate = f"{self._connector_id} is called {self._rules.calls_per_minute} times a minute at most"
+            rate = f"{self._connector_id} is called {self.rules.calls_per_minute} times a minute at most"
             closed = self._closed("rate", rate, short, ErrorClass.RATE_LIMIT, pace_ms=self._rate.pace_ms)
         if closed is not None:
             self.leave()
             return closed
-        if self._put_off:
-            self._put_off -= 1
-        return False if self.breaker.passes else self.breaker.enter(now)
+        self._put_off = max(0, self._put_off - 1)
+        return self.breaker.enter(now)
 
     def look(self, now: int) -> bool | Closed:
         """A look-up passes, or is told why not. It counts, and is held back by nothing but a breaker that is open."""
@@ -132,7 +143,7 @@ class Door:
                 return
         self.out -= 1
 
-    def learn(self, now: int, reply: Reply, *, probe: bool) -> None:
+    def learn(self, clock: Clock, reply: Reply, *, probe: bool) -> None:
         """Takes notice of what a call's reply says about the target."""
         works = health(reply)
         if works is None:
@@ -142,9 +153,10 @@ class Door:
             if probe:
                 self._put_off = 0
         else:
+            now = clock.elapsed_ms()
             self.breaker.failed(now, probe=probe)
             if reply.retry_after_seconds and reply.result is not CallResult.NOT_SENT:
-                pause = min(reply.retry_after_seconds, self._rules.longest_pause_seconds)
+                pause = min(reply.retry_after_seconds, self.rules.longest_pause_seconds)
                 self.breaker.pause(now, round(pause * 1000), "it asked for a pause")
 
     def _opened(self, now: int) -> Closed | None:
@@ -170,8 +182,8 @@ class Door:
 
     async def _place(self, clock: Clock, seconds: float) -> bool:
         """Waits in line for a place. No more wait than may be out, so that one door holds up no other's workers."""
-        limit = self._rules.concurrency or 0
-        seconds = min(seconds, self._rules.wait_seconds)
+        limit = self.rules.concurrency or 0
+        seconds = min(seconds, self.rules.wait_seconds)
         if seconds <= 0 or sum(not waiting.done() for waiting in self._queue) >= limit:
             return False
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()

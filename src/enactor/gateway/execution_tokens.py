@@ -19,6 +19,7 @@ from msgspec import Struct
 from enactor.domain.attempt import ExecutionAttempt, RunStatus
 from enactor.domain.canonical import canonical, sha256_hex
 from enactor.domain.errors import ConfigurationError, Forbidden, Unauthenticated
+from enactor.domain.intent import ActionIntent, earlier_values
 from enactor.domain.outcome import ObjectRef
 from enactor.domain.permit import CallResult, Purpose, WritePermit, in_doubt
 from enactor.domain.time import rfc3339
@@ -163,13 +164,14 @@ class ExecutionTokens:
         content = canonical(arguments)
         if tool_name != grant.tool_name or sha256_hex(content) != grant.argument_hash:
             raise Forbidden("The execution token is for another call.")
-        not_after = await self._open_until(grant)
+        not_after, intent = await self._permitted(grant)
         try:
             await self._store.commit([ReserveRequest(request=self._spent(grant))])
         except Conflict as conflict:
             if conflict.kind is not ConflictKind.REQUEST_KEY_USED:
                 raise
             raise TokenSpent("The execution token was used before.") from None
+        compensating = grant.purpose is Purpose.COMPENSATION
         left = not_after - self._clock.now_ms()
         until = self._clock.elapsed_ms() + left
         request = CallRequest(
@@ -188,13 +190,20 @@ class ExecutionTokens:
             timeout_seconds=grant.timeout_seconds,
             original=grant.original,
             original_key=grant.original_key,
+            # From the record: a token is seen on its way, and what a preview showed is for approvers alone.
+            original_arguments=intent.tool_call.argument_bytes if compensating else "",
+            before=earlier_values(intent, compensating=compensating),
             expected_version=grant.expected_version,
             definition_hash=grant.definition_hash,
         )
         return request, until
 
-    async def _open_until(self, grant: Grant) -> int:
-        """Until when (epoch milliseconds) the token's permit allows its call to be sent. Raises `Forbidden`."""
+    async def _permitted(self, grant: Grant) -> tuple[int, ActionIntent]:
+        """Until when (epoch milliseconds) the token's permit allows its call to be sent, and the intent.
+
+        Raises:
+            Forbidden: the permit is not open.
+        """
         records = await self._store.execution(grant.tenant_id, grant.action_intent_id)
         if records is not None and records.attempt is not None and records.intent.account_id == grant.account_id:
             for permit in records.permits:
@@ -203,7 +212,7 @@ class ExecutionTokens:
                     grant.purpose,
                     grant.idempotency_key,
                 ) and _stands(grant, permit, records.attempt):
-                    return permit.call_not_after
+                    return permit.call_not_after, records.intent
         raise Forbidden("The permit of the execution token is not open.")
 
     def _spent(self, grant: Grant) -> RequestKey:

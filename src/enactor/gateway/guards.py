@@ -20,10 +20,12 @@ from enactor.gateway.breaker import BreakerState
 from enactor.gateway.composite import GovernedPlane
 from enactor.gateway.doors import Closed, Door, GuardRules
 from enactor.ports.clock import Clock
-from enactor.ports.tools import CallRequest, LookUpResult, Reply
+from enactor.ports.tools import CallRequest, ConnectorHealth, LookUpResult, Reading, Reply
 
 _GRACE_SECONDS: Final = 5.0
-"""A plane keeps a call's timeout itself, and knows best what became of it; this much later it is broken off."""
+"""How much later than its timeout a call is broken off that its plane has not ended."""
+_READ_WAITS_MS: Final = 1_000
+"""How long a reading waits for its turn at a crowded door."""
 _DOORS: Final = 10_000
 
 
@@ -76,26 +78,39 @@ class GuardedPlane:
         self.definitions = inner.definitions
         self.action_types = inner.action_types
         self.validate = inner.validate
+        self.connector_version = inner.connector_version
+        self.undo_arguments = inner.undo_arguments
         self.close = inner.close
+        # A timer costs as much as all other guards together, and planes of ours have one already.
+        self._keeps_time: bool = getattr(inner, "keeps_time", False)
 
     async def call(self, request: CallRequest, check: Callable[[], bool]) -> Reply:
         """Makes the call once, or says which door is closed; see `ports.tools`."""
         found = self.definition(request.tool_name)
         if found is None:
             return await self._inner.call(request, check)
-        door = self._door(request.tenant_id, found.connector_id)
-        entered = await door.enter(self._clock, request.send_not_after)
+        connector_id = found.connector_id
+        door = self._doors.get((request.tenant_id, connector_id)) or self._door(request.tenant_id, connector_id)
+        entered = (
+            door.pass_through(self._clock) if door.has_room else await door.enter(self._clock, request.send_not_after)
+        )
         if isinstance(entered, Closed):
-            self._turned_away[found.connector_id, entered.kind] += 1
+            self._turned_away[connector_id, entered.kind] += 1
             return _put_off(entered)
         reply: Reply | None = None
         try:
-            reply = await self._in_time(request, check, self._guards.of(found.connector_id))
+            longest = door.rules.timeout_seconds
+            if longest is not None and longest < request.timeout_seconds:
+                request = msgspec.structs.replace(request, timeout_seconds=longest)
+            if self._keeps_time:
+                reply = await self._inner.call(request, check)
+            else:
+                reply = await self._in_time(request, check)
             return reply
         finally:
             door.leave()
             if reply is not None:
-                door.learn(self._clock.elapsed_ms(), reply, probe=entered)
+                door.learn(self._clock, reply, probe=entered)
             else:
                 door.breaker.said_nothing(probe=entered)
 
@@ -129,6 +144,46 @@ class GuardedPlane:
                 door.breaker.said_nothing(probe=entered)
         return answer
 
+    async def preview(self, request: CallRequest) -> Reading:
+        """Reads the target through the same door as calls, or says that it is closed; see `ports.tools`."""
+        found = self.definition(request.tool_name)
+        if found is None or not found.previews:
+            return await self._inner.preview(request)
+        door = self._door(request.tenant_id, found.connector_id)
+        if door.has_room:
+            entered = door.pass_through(self._clock)
+        else:
+            entered = await door.enter(self._clock, self._clock.elapsed_ms() + _READ_WAITS_MS)
+        if isinstance(entered, Closed):
+            self._turned_away[found.connector_id, entered.kind] += 1
+            return Reading(
+                retryable=True,
+                error_class=entered.error_class,
+                error_code=FailureCode.DOOR_CLOSED.value,
+                message=f"Nothing was read: {entered.reason}.",
+                retry_after_seconds=entered.for_ms / 1000,
+                deferred_reason=entered.reason,
+            )
+        reading: Reading | None = None
+        try:
+            async with asyncio.timeout(request.timeout_seconds + _GRACE_SECONDS):
+                reading = await self._inner.preview(request)
+        except TimeoutError:
+            pass
+        finally:
+            door.leave()
+            # What the target refuses it has answered; only an answer says that the target is there.
+            if reading is not None and not reading.retryable:
+                door.breaker.succeeded(probe=entered)
+            else:
+                door.breaker.said_nothing(probe=entered)
+        return reading or Reading(
+            retryable=True,
+            error_class=ErrorClass.TIMEOUT,
+            error_code=FailureCode.TARGET_UNREADABLE.value,
+            message="The target took too long to answer.",
+        )
+
     def counts(self) -> Mapping[str, DoorCounts]:
         """How the doors do, by connector."""
         now = self._clock.elapsed_ms()
@@ -142,6 +197,20 @@ class GuardedPlane:
                 put_off={kind: count for (named, kind), count in self._turned_away.items() if named == connector_id},
             )
             for connector_id, doors in grouped.items()
+        }
+
+    def health(self, tenant_id: str) -> Mapping[str, ConnectorHealth]:
+        """How a tenant's calls do, by connector; those of which nothing is known are left out."""
+        now = self._clock.elapsed_ms()
+        return {
+            connector_id: ConnectorHealth(
+                state=door.breaker.state(now).name,
+                reason="" if door.breaker.passes else door.breaker.reason,
+                retry_in_seconds=door.breaker.opens_in(now) / 1000,
+                calls_out=door.out,
+            )
+            for (tenant, connector_id), door in self._doors.items()
+            if tenant == tenant_id
         }
 
     def _door(self, tenant_id: str, connector_id: str) -> Door:
@@ -159,10 +228,8 @@ class GuardedPlane:
         for key in [key for key, door in self._doors.items() if door.at_rest(now)][: _DOORS // 10]:
             del self._doors[key]
 
-    async def _in_time(self, request: CallRequest, check: Callable[[], bool], rules: GuardRules) -> Reply:
+    async def _in_time(self, request: CallRequest, check: Callable[[], bool]) -> Reply:
         """The call, broken off when its plane does not keep its timeout."""
-        if rules.timeout_seconds is not None and rules.timeout_seconds < request.timeout_seconds:
-            request = msgspec.structs.replace(request, timeout_seconds=rules.timeout_seconds)
         asked = False
 
         def asking() -> bool:

@@ -20,16 +20,18 @@ from enactor.connectors.sdk import (
     ToolCall,
     ToolResult,
     ToolSpec,
+    UndoArguments,
     compensation_of,
 )
-from enactor.domain.action_type import WriteMode
+from enactor.domain.action_type import WriteMode, default_action_type
 from enactor.domain.canonical import canonical, digest
 from enactor.domain.errors import ConfigurationError, ErrorClass, FailureCode, InvalidParameters
 from enactor.domain.mapping import is_secret_reference
 from enactor.domain.outcome import ObjectRef
 from enactor.domain.permit import CallResult
+from enactor.gateway.previews import read_preview
 from enactor.ports.secrets import SecretSource
-from enactor.ports.tools import CallRequest, LookUpResult, Reply, ToolDefinition
+from enactor.ports.tools import NOT_OFFERED, CallRequest, LookUpResult, Reading, Reply, ToolDefinition
 
 _log = logging.getLogger("enactor.gateway")
 _SECRET_STAND_IN: Final = "secret"  # noqa: S105 - what a secret looks like to the argument model at proposal
@@ -41,6 +43,7 @@ class _Bound(Struct, frozen=True):
     connector: Connector
     method: Callable[..., Awaitable[ToolResult]]
     look_up: Callable[..., Awaitable[Any]] | None
+    preview: Callable[..., Awaitable[Any]] | None
 
 
 class InProcessToolPlane:
@@ -50,6 +53,9 @@ class InProcessToolPlane:
         connectors: whose tools it offers. Two with tools of the same name are a `ConfigurationError`.
         secrets: where `{"$secret": name}` in arguments is read from, at the last moment before a call.
     """
+
+    keeps_time = True
+    """Calls end within their timeout by themselves."""
 
     def __init__(self, connectors: Iterable[Connector], secrets: SecretSource) -> None:
         self._secrets = secrets
@@ -74,9 +80,25 @@ class InProcessToolPlane:
     def action_types(self) -> dict[str, str]:
         """The tools that get a registry entry by themselves, each with the entry's name."""
         return {
-            name: bound.spec.action_type or name.upper().replace(".", "_").replace("-", "_")
+            name: bound.spec.action_type or default_action_type(name)
             for name, bound in self._tools.items()
             if bound.spec.proposable
+        }
+
+    def connector_version(self, tool_name: str, tenant_id: str, account_id: str) -> str:
+        """The version of the configuration that serves a tenant's account; empty for a tool that is not there."""
+        bound = self._tools.get(tool_name)
+        return bound.connector.version_for(tenant_id, account_id) if bound is not None else ""
+
+    def undo_arguments(self, request: CallRequest) -> dict[str, Any]:
+        """The arguments of the tool that takes back `request.original`; see `ports.tools`."""
+        bound = self._tools.get(request.tool_name)
+        if bound is None or not bound.definition.verifies_undo:
+            raise ConfigurationError(f"The tool {request.tool_name} takes nothing back: it takes no UndoArguments.")
+        return {
+            "original_key": request.original_key,
+            "refs": msgspec.to_builtins(request.original),
+            "original_arguments": msgspec.json.decode(request.argument_bytes),
         }
 
     def validate(self, tool_name: str, arguments: Mapping[str, Any]) -> None:
@@ -157,22 +179,42 @@ class InProcessToolPlane:
             return LookUpResult(found=False)
         return LookUpResult(found=None, message=getattr(answer, "message", ""))
 
+    async def preview(self, request: CallRequest) -> Reading:
+        """Reads what a call would change; see `ports.tools`."""
+        bound = self._tools.get(request.tool_name)
+        if bound is None or bound.preview is None:
+            return NOT_OFFERED
+        kept: list[str] = []
+        try:
+            arguments = await self._arguments(bound, request, kept)
+        except (ConfigurationError, ValidationError) as error:
+            message = (
+                error.message if isinstance(error, ConfigurationError) else "The arguments no longer fit the tool."
+            )
+            return Reading(error_class=ErrorClass.VALIDATION, error_code="ARGUMENTS_UNUSABLE", message=message)
+        return await read_preview(bound.preview, arguments, _tool_call(request, lambda: True), kept)
+
     async def close(self) -> None:
         """Lets every connector let go of its connections."""
         for connector in self._connectors:
             await connector.close()
 
-    async def _arguments(self, bound: _Bound, request: CallRequest) -> BaseModel:
+    async def _arguments(self, bound: _Bound, request: CallRequest, kept: list[str] | None = None) -> BaseModel:
+        """The call's arguments. `kept` takes up the secrets that are among them."""
+        model = bound.spec.arguments
+        if request.original_key and issubclass(model, UndoArguments):
+            return model.model_validate(_undo_arguments(request))
         if "$secret" not in request.argument_bytes:
-            return bound.spec.arguments.model_validate_json(request.argument_bytes)
+            return model.model_validate_json(request.argument_bytes)
         # In a thread, because a secret may be in a file or at a secrets service.
-        return await asyncio.to_thread(self._with_secrets, bound, request)
+        return await asyncio.to_thread(self._with_secrets, bound, request, kept if kept is not None else [])
 
-    def _with_secrets(self, bound: _Bound, request: CallRequest) -> BaseModel:
-        arguments = {
-            name: self._secrets.read(request.tenant_id, value["$secret"]) if is_secret_reference(value) else value
-            for name, value in msgspec.json.decode(request.argument_bytes).items()
-        }
+    def _with_secrets(self, bound: _Bound, request: CallRequest, kept: list[str]) -> BaseModel:
+        arguments = msgspec.json.decode(request.argument_bytes)
+        for name, value in arguments.items():
+            if is_secret_reference(value):
+                arguments[name] = self._secrets.read(request.tenant_id, value["$secret"])
+                kept.append(arguments[name])
         return bound.spec.arguments.model_validate(arguments)
 
 
@@ -221,9 +263,12 @@ def _bind(
         effect_key=spec.effect_key,
         verifies_account=connector.verifies_account,
         governed=spec.proposable,
+        previews=spec.preview is not None,
+        verifies_undo=issubclass(spec.arguments, UndoArguments),
     )
     look_up = connector.method(spec.lookup) if spec.lookup else None
-    return _Bound(definition, spec, connector, method, look_up)
+    preview = connector.method(spec.preview) if spec.preview else None
+    return _Bound(definition, spec, connector, method, look_up, preview)
 
 
 def _tool_call(request: CallRequest, check: Callable[[], bool]) -> ToolCall:
@@ -243,6 +288,14 @@ def _tool_call(request: CallRequest, check: Callable[[], bool]) -> ToolCall:
         ensure_timely=ensure_timely,
         expected_version=request.expected_version,
     )
+
+
+def _undo_arguments(request: CallRequest) -> dict[str, Any]:
+    """The frozen arguments of a tool that takes something back, and what is left out of them for its readers' sake."""
+    arguments: dict[str, Any] = msgspec.json.decode(request.argument_bytes)
+    if request.original_arguments:
+        arguments.setdefault("original_arguments", msgspec.json.decode(request.original_arguments))
+    return {**arguments, "before": request.before} if request.before else arguments
 
 
 def _not_sent(code: str, message: str, *, retryable: bool) -> Reply:

@@ -77,6 +77,11 @@ class McpConnection:
         """Whether calls can be made."""
         return self._client is not None and not self._retired and not self._ending.is_set()
 
+    @property
+    def unauthorized(self) -> bool:
+        """Whether the last answer was that the credentials are not accepted."""
+        return self._wire is not None and self._wire.unauthorized
+
     async def start(self) -> None:
         """Connects and negotiates. Raises `Unavailable` that says why it cannot."""
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import logging
 import os
-import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -16,13 +15,14 @@ from typing import Any, Final
 from mcp_types import Tool
 from pydantic import TypeAdapter, ValidationError
 
+from enactor.domain.action_type import default_action_type
 from enactor.domain.canonical import canonical
 from enactor.domain.errors import ConfigurationError, EnactorError, InvalidParameters
 from enactor.domain.mapping import is_secret_reference
 from enactor.gateway.mcp_target import McpTarget
 from enactor.ports.clock import Clock
 from enactor.ports.commands import Conflict
-from enactor.ports.tools import CallRequest, LookUpResult, Reply, ToolDefinition
+from enactor.ports.tools import NOT_OFFERED, CallRequest, LookUpResult, Reading, Reply, ToolDefinition
 
 _log = logging.getLogger("enactor.gateway")
 _TOOLS: Final = TypeAdapter(list[Tool])
@@ -41,6 +41,9 @@ class McpToolPlane:
         listings: a directory that keeps what each server listed last. An approved action outlives a restart that finds
             its server down; no call is made before the server has listed the very same tool.
     """
+
+    keeps_time = True
+    """Calls end within their timeout by themselves."""
 
     def __init__(
         self,
@@ -101,7 +104,7 @@ class McpToolPlane:
     def action_types(self) -> dict[str, str]:
         """The tools that get a registry entry by themselves, each with the entry's name."""
         wished = {
-            name: known.rule.action_type or re.sub(r"[^A-Z0-9]+", "_", name.upper()).strip("_")
+            name: known.rule.action_type or default_action_type(name)
             for target in self._targets.values()
             for name, known in target.known.items()
             if known.rule.proposable
@@ -112,6 +115,15 @@ class McpToolPlane:
             tool: name if names.count(name) == 1 and len(name) <= _LONGEST_NAME else _with_hash(name, tool)
             for tool, name in wished.items()
         }
+
+    def connector_version(self, tool_name: str, tenant_id: str, account_id: str) -> str:
+        """The version of the server's configuration: every tenant's calls go by the same."""
+        definition = self.definition(tool_name)
+        return definition.connector_version if definition is not None else ""
+
+    def undo_arguments(self, request: CallRequest) -> dict[str, Any]:
+        """The arguments of the tool that takes something back, as its rule's `undo_arguments` say."""
+        return self._target(request).undo_arguments(request)
 
     def validate(self, tool_name: str, arguments: Mapping[str, Any]) -> None:
         """Checks arguments against the schema that the server listed. Raises `InvalidParameters`."""
@@ -135,6 +147,10 @@ class McpToolPlane:
     async def look_up(self, request: CallRequest) -> LookUpResult:
         """Searches the target by the request's key; see `ports.tools`."""
         return await self._target(request).look_up(request)
+
+    async def preview(self, request: CallRequest) -> Reading:
+        """None: MCP has no way to say what a call would change."""
+        return NOT_OFFERED
 
     async def close(self) -> None:
         """Ends every connection and process."""

@@ -72,6 +72,7 @@ class McpServer(Struct, frozen=True, kw_only=True):
 
     Attributes:
         headers: names of HTTP headers, each with the reference of the secret that is its value.
+        credentials: names what authenticates requests where headers do not; part of the version, and no secret.
         environment: variables of the process, each with a reference; it inherits nothing but PATH and its like.
         target: only tools that the server lists as `{target}___{tool}`.
         only: the tools that are taken; None means all.
@@ -90,6 +91,7 @@ class McpServer(Struct, frozen=True, kw_only=True):
     command: tuple[str, ...] = ()
     directory: str | None = None
     headers: dict[str, str] = {}
+    credentials: dict[str, Any] = {}
     environment: dict[str, str] = {}
     target: str | None = None
     only: tuple[str, ...] | None = None
@@ -111,6 +113,7 @@ class McpServer(Struct, frozen=True, kw_only=True):
     def version(self) -> str:
         """Names what decides where a call goes and as whom; part of what is approved. No secret is in it."""
         where = [self.url, list(self.command), self.directory, self.headers, self.environment, self.target]
+        where += [self.credentials] if self.credentials else []
         return digest(["enactor/mcp-server/v1", *where])[:16]
 
     def check(self) -> None:

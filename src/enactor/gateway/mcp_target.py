@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import httpx
 import msgspec
@@ -33,25 +33,31 @@ KEY_META: Final = "enactor/idempotency-key"
 """Where a call's key is in its `_meta`, for servers that look there."""
 
 
-class HeaderSource(Protocol):
-    """Authenticates requests to one target.
+class HeaderSource:
+    """Authenticates requests to one target. As it stands, with nothing.
 
     Attributes:
         per_tenant: the headers differ by tenant, so connections must not be shared between tenants.
     """
 
-    per_tenant: bool
+    per_tenant = False
 
     async def headers(self, tenant_id: str) -> Mapping[str, str]:
         """The headers for the next request of a tenant; of none when tools are listed. Raises `EnactorError`."""
-        ...
+        return {}
 
-    async def refused(self, tenant_id: str) -> None:
-        """The target did not accept them: get others before the next request."""
-        ...
+    async def refused(self, tenant_id: str) -> bool:
+        """The target did not accept them. Returns whether those of the next request may be better."""
+        return True
+
+    def accepted(self, tenant_id: str) -> None:
+        """The target accepted them."""
+
+    async def close(self) -> None:
+        """Lets go of connections."""
 
 
-class StaticHeaders:
+class StaticHeaders(HeaderSource):
     """Headers whose values are secrets of the server's own settings, read anew for each request.
 
     Args:
@@ -59,17 +65,12 @@ class StaticHeaders:
         read: reads a reference; raises `ConfigurationError`.
     """
 
-    per_tenant = False
-
     def __init__(self, references: Mapping[str, str], read: Callable[[str], str]) -> None:
         self._references = references
         self._read = read
 
     async def headers(self, tenant_id: str) -> Mapping[str, str]:
         return {name: self._read(reference) for name, reference in self._references.items()}
-
-    async def refused(self, tenant_id: str) -> None:
-        return None
 
 
 class Surroundings(Struct, frozen=True, kw_only=True):
@@ -160,7 +161,10 @@ class McpTarget:
         kept.add(flight.credentials)
         reply = reply_of(known.rule, flight, outcome, kept)
         if flight.status == 401:
-            await self._headers.refused(request.tenant_id)
+            if not await self._headers.refused(request.tenant_id):
+                reply = msgspec.structs.replace(reply, retryable=False)
+        elif flight.status is not None and flight.status < 300:
+            self._headers.accepted(request.tenant_id)
         if flight.status == 404 and flight.in_session:
             self._retire(request.tenant_id, session)
         return await self._with_artifact(request, reply, flight, outcome, kept)
@@ -195,6 +199,7 @@ class McpTarget:
         self._sessions.clear()
         self._retired.clear()
         await asyncio.gather(*(connection.close() for connection in ending))
+        await self._headers.close()
 
     # -- connections ---------------------------------------------------------------------------------------------
 
@@ -233,13 +238,15 @@ class McpTarget:
             on_tools_changed=on_tools_changed,
             show_errors=around.show_errors,
         )
-        await connection.start()
         session = _Session(connection, {}, 0)
         changed.append(session)
         try:
+            await connection.start()
             await self._list(session)
-        except BaseException:
+        except BaseException as error:
             await connection.close()
+            if isinstance(error, Unavailable) and connection.unauthorized:
+                await self._headers.refused(key)
             raise
         return session
 
@@ -268,6 +275,17 @@ class McpTarget:
         if request.definition_hash and known.definition.definition_hash != request.definition_hash:
             raise _Unfit("TOOL_CHANGED", f"The definition of {request.tool_name} changed; propose it again.")
         return known
+
+    def undo_arguments(self, request: CallRequest) -> dict[str, Any]:
+        """The arguments of a tool that takes something back. Raises `ConfigurationError`."""
+        known = self.known.get(request.tool_name)
+        if known is None or known.rule.undo_arguments is None:
+            raise ConfigurationError(f"{request.tool_name} is not configured to undo: it has no undo_arguments.")
+        try:
+            return fill(known.rule.undo_arguments, _values(request))
+        except KeyError as error:
+            message = f"The undo_arguments of {request.tool_name} name {error.args[0]}, which the original has not."
+            raise ConfigurationError(message) from None
 
     def _arguments(self, known: Known, request: CallRequest, kept: Secrets) -> dict[str, Any]:
         if request.purpose is Purpose.COMPENSATION:

@@ -103,6 +103,8 @@ class Wire(httpx2.AsyncBaseTransport):
         self._largest = largest
         self.failure = ""
         """What went wrong last, of what belongs to no call; safe to show."""
+        self.unauthorized = False
+        """The last answer was 401."""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Sends the request once. A failure becomes an answer that the SDK takes for one, and a note in the flight."""
@@ -146,7 +148,8 @@ class Wire(httpx2.AsyncBaseTransport):
         if flight is not None:
             flight.status = response.status_code
             flight.retry_after = _seconds(response.headers)
-        if response.status_code == 401:
+        self.unauthorized = response.status_code == 401
+        if self.unauthorized:
             self.failure = "the server does not accept the credentials (401)"
         elif response.status_code >= 400:
             self.failure = f"the server answered {response.status_code}"

@@ -13,6 +13,7 @@ from starlette.routing import Match, Route
 from enactor.domain.errors import ConfigurationError, EnactorError, InvalidInput, Unavailable
 from enactor.http import (
     administration,
+    connectors,
     docs,
     events,
     executions,
@@ -44,6 +45,7 @@ _ROUTERS: Final = (
     events,
     switches,
     registry,
+    connectors,
     administration,
     ledger,
     log,

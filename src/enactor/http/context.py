@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Final
 
 from fastapi import Depends, Query, Request
@@ -16,7 +16,7 @@ from enactor.http.streams import Streams
 from enactor.ports.clock import Clock, Ids, Randomness
 from enactor.ports.engine import Engine
 from enactor.ports.store import Store
-from enactor.ports.tools import ToolPlane
+from enactor.ports.tools import ConnectorHealth, ToolPlane
 from enactor.service import Service
 from enactor.service.keeper import KeeperStatus
 from enactor.settings import LOOPBACK
@@ -43,8 +43,18 @@ class HttpSettings(Struct, frozen=True, kw_only=True):
     ready_seconds: float = 2.0
 
 
+def _nothing_known(_tenant_id: str) -> Mapping[str, ConnectorHealth]:
+    return {}
+
+
 class HttpDeps(Struct, frozen=True, kw_only=True):
-    """Everything the HTTP face works with; made by the wiring. `ledger` tells how the ledger's logs stand."""
+    """Everything the HTTP face works with; made by the wiring.
+
+    Attributes:
+        connectors: every connector that is on, also one that offers no tool at the moment.
+        ledger: how the ledger's logs stand.
+        health: how a tenant's calls do, by connector.
+    """
 
     service: Service
     store: Store
@@ -56,6 +66,8 @@ class HttpDeps(Struct, frozen=True, kw_only=True):
     randomness: Randomness
     version: str
     settings: HttpSettings = HttpSettings()
+    connectors: tuple[str, ...] = ()
+    health: Callable[[str], Mapping[str, ConnectorHealth]] = _nothing_known
     metrics: Metrics = field(default_factory=Metrics)
     streams: Streams = field(default_factory=Streams)
     ledger: Callable[[], KeeperStatus] = KeeperStatus

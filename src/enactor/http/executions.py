@@ -12,9 +12,20 @@ from enactor.domain.errors import NotFound
 from enactor.domain.principal import Permission, Principal
 from enactor.http.answers import answer
 from enactor.http.bodies import read_body
-from enactor.http.context import DEFAULT_LIMIT, AccountId, ActionTypeName, By, Deps, HttpDeps, Limit, NextToken
-from enactor.http.openapi import READING, WRITING, Answer, described
-from enactor.http.requests import ExecuteBody, ReplayBody, ResolutionKind, ResolveBody
+from enactor.http.context import (
+    DEFAULT_LIMIT,
+    AccountId,
+    ActionTypeName,
+    By,
+    Deps,
+    HttpDeps,
+    Limit,
+    NextToken,
+    trace_id_of,
+)
+from enactor.http.intent_views import IntentView, intent_view
+from enactor.http.openapi import ETAG, READING, WRITING, Answer, described
+from enactor.http.requests import ExecuteBody, ReplayBody, ResolutionKind, ResolveBody, UndoBody
 from enactor.http.views import ExecutionPage, ObjectPage, Replay, ResolutionView, Timeline
 from enactor.ports.commands import InternalObject
 from enactor.service import ExecutionView
@@ -23,6 +34,7 @@ router = APIRouter(tags=["Executions"])
 
 _EXECUTE: Final = msgspec.json.Decoder(ExecuteBody)
 _RESOLVE: Final = msgspec.json.Decoder(ResolveBody)
+_UNDO: Final = msgspec.json.Decoder(UndoBody)
 _REPLAY: Final = msgspec.json.Decoder(ReplayBody)
 _LIST: Final = described({200: Answer(description="Executions, newest first.", kind=ExecutionPage)}, READING)
 _ONE: Final = described({200: Answer(description="The execution.", kind=ExecutionView)}, (*READING, 404))
@@ -142,6 +154,25 @@ async def resolve(action_intent_id: str, request: Request, deps: Deps, by: By) -
             approvals_missing=resolution.approvals_missing,
         )
     )
+
+
+@router.post(
+    "/v1/executions/{action_intent_id}/undo",
+    summary="Propose to take an execution's effect back",
+    **described(
+        {201: Answer(description="The undo, which waits for its own approval.", kind=IntentView, headers=ETAG)},
+        (*WRITING, 404, 409, 422, 429),
+        body=UndoBody,
+    ),
+)
+async def undo(action_intent_id: str, request: Request, deps: Deps, by: By) -> Response:
+    """Proposes the undo: an intent of its own, at least as risky as the original. Nothing is called before somebody
+    else approves it. What somebody changed since is refused, and so is a second undo, with the first one's id.
+    """
+    by.require(Permission.UNDO)
+    body = await read_body(request, _UNDO)
+    intent = await deps.service.undoing.undo(by, action_intent_id, body.reason, trace_id=trace_id_of(request))
+    return answer(intent_view(intent, by, ()), 201, {"etag": f'"{intent.approval_digest}"'})
 
 
 @router.post(

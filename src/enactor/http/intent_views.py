@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from enactor.domain.action_type import Compensation, WriteSemantics
 from enactor.domain.approval import Approval
-from enactor.domain.intent import ActionIntent, ExecutionPolicy, Preview, Target
+from enactor.domain.intent import ActionIntent, ExecutionPolicy, Preview, Target, Undoes
 from enactor.domain.principal import Permission, Principal
 from enactor.domain.time import rfc3339
 
@@ -73,6 +73,7 @@ class IntentView(Struct, kw_only=True):
     approved_at: str | None
     decided_reason: str
     shadow: bool
+    undoes: Undoes | None = None
     approvals: tuple[ApprovalView, ...] | msgspec.UnsetType = msgspec.UNSET
     preview: Preview | msgspec.UnsetType | None = msgspec.UNSET
 
@@ -121,6 +122,7 @@ def intent_view(intent: ActionIntent, by: Principal, approvals: tuple[Approval, 
         approved_at=intent.approved_at,
         decided_reason=intent.decided_reason,
         shadow=intent.shadow,
+        undoes=intent.undoes,
         approvals=msgspec.UNSET if approvals is None else tuple(map(approval_view, approvals)),
         preview=intent.preview if sees_preview else msgspec.UNSET,
     )

@@ -62,6 +62,7 @@ _STATUS: Final[dict[type[EnactorError], int]] = {
     errors.InvalidInput: 400,
     errors.InvalidParameters: 422,
     errors.UnknownActionType: 422,
+    errors.UndoImpossible: 409,
     errors.InvalidPolicy: 422,
     errors.IdempotencyKeyReused: 422,
     errors.PayloadTooLarge: 413,
@@ -83,6 +84,7 @@ _STATUS: Final[dict[type[EnactorError], int]] = {
 _RETRY_AFTER_SECONDS: Final[dict[type[EnactorError], int]] = {
     errors.RequestInProgress: 1,
     errors.Unavailable: 1,
+    errors.TargetUnreadable: 5,
     errors.TooManyPending: 60,
     TooManyStreams: 5,
 }

@@ -157,6 +157,12 @@ class ReplayBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     replay_reason: ShortText
 
 
+class UndoBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why it is to be taken back; whoever decides reads it."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=4_000)]
+
+
 class SwitchBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`compensation`: partial effects may still be taken back while it is on."""
 

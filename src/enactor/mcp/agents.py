@@ -95,7 +95,7 @@ class AgentServer:
         async def listed() -> ListToolsResult:
             by.require(Permission.PROPOSE)
             page = await self._service.registry.list(by, _PAGE, params.cursor if params else None)
-            tools = [proposing_tool(entry, by) for entry in page.items if entry.deprecated_at is None]
+            tools = [proposing_tool(entry, by) for entry in page.items if _can_be_proposed(entry)]
             first = params is None or params.cursor is None
             return ListToolsResult(tools=[status_tool(), *tools] if first else tools, next_cursor=page.next_token)
 
@@ -138,16 +138,13 @@ class AgentServer:
             return None
         if len(name) < LONGEST_NAME:
             found = await self._service.core.action_type_for(by.tenant_id, name.removeprefix(PREFIX).upper())
-            return (
-                found
-                if found is not None and found.deprecated_at is None and tool_name(found.action_type) == name
-                else None
-            )
+            fits = found is not None and _can_be_proposed(found) and tool_name(found.action_type) == name
+            return found if fits else None
         token: str | None = None
         while True:
             page = await self._service.registry.list(by, _PAGE, token)
             for entry in page.items:
-                if tool_name(entry.action_type) == name and entry.deprecated_at is None:
+                if tool_name(entry.action_type) == name and _can_be_proposed(entry):
                     return entry
             token = page.next_token
             if token is None:
@@ -210,6 +207,11 @@ class AgentServer:
             content=[TextContent(type="text", text=f"{_WORDS[view.status]} ({view.action_intent_id})")],
             structured_content=_facts(view),
         )
+
+
+def _can_be_proposed(entry: ActionType) -> bool:
+    """Whether agents may: not what is deprecated, nor what only an undo proposes."""
+    return entry.deprecated_at is None and not entry.undo_only
 
 
 def _facts(view: ExecutionView) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from enactor.domain.action_type import WriteMode, WriteSemantics
 from enactor.domain.attempt import ExecutionAttempt, Phase
 from enactor.domain.canonical import canonical
 from enactor.domain.idempotency import idempotency_key
+from enactor.domain.intent import earlier_values
 from enactor.domain.outcome import ObjectRef
 from enactor.domain.permit import Purpose, WritePermit, done_by
 from enactor.pipeline.model import Context, Reads, Run, call_numbers
@@ -45,6 +46,8 @@ def plan_of(run: Run, reads: Reads) -> Plan:
             argument_bytes=intent.tool_call.argument_bytes,
             semantics=intent.write_semantics,
             idempotency_key=lock.idempotency_key,
+            original=intent.undoes.refs if intent.undoes else (),
+            original_key=intent.undoes.original_key if intent.undoes else "",
         )
     refs = effect_refs(run)
     arguments = canonical({"original_key": lock.idempotency_key, "refs": msgspec.to_builtins(refs)}).decode()
@@ -106,6 +109,8 @@ def request_for(plan: Plan, run: Run, reads: Reads, call_no: int, send_not_after
         timeout_seconds=intent.execution_policy.timeout_seconds,
         original=plan.original,
         original_key=plan.original_key,
-        expected_version=intent.preview.version_tag if intent.preview and plan.purpose is Purpose.EFFECT else None,
+        original_arguments=intent.tool_call.argument_bytes if plan.purpose is Purpose.COMPENSATION else "",
+        before=earlier_values(intent, compensating=plan.purpose is Purpose.COMPENSATION),
+        expected_version=intent.preview.version_tag if intent.preview and not plan.original_key else None,
         definition_hash=intent.definition_hash if plan.purpose is Purpose.EFFECT else "",
     )

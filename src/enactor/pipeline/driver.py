@@ -32,18 +32,21 @@ from enactor.pipeline.model import (
     End,
     LookUp,
     Reads,
+    ReadTarget,
     Run,
     Turn,
     Wait,
     with_attempt,
 )
+from enactor.pipeline.reading import target_read
 from enactor.pipeline.recover import late_result, recover
 from enactor.pipeline.settle import settled
 from enactor.pipeline.steps import STEPS, Step, following, step
+from enactor.pipeline.undoing import original_of
 from enactor.ports.commands import Command, Conflict, ConflictKind, StartAttempt
 from enactor.ports.engine import RunRequest
 from enactor.ports.store import Store
-from enactor.ports.tools import CallRequest, Reply, ToolPlane
+from enactor.ports.tools import CallRequest, LookUpResult, Reading, Reply, ToolPlane
 
 _log = logging.getLogger("enactor.pipeline")
 
@@ -135,16 +138,20 @@ class Driver:
         if records is None:
             raise IntentNotFound("There is no such intent.")
         reads = await self.reads(records.intent, cancel_requested=records.cancel_requested)
-        return Run.of(records, request.run_number), reads
+        run = Run.of(records, request.run_number)
+        if reads.intent.undoes is not None:
+            run = msgspec.structs.replace(run, original=await original_of(self.store, reads.intent))
+        return run, reads
 
     async def reads(self, intent: ActionIntent, *, cancel_requested: bool) -> Reads:
         """What steps may look at, for an intent at hand."""
         scopes = scopes_of(intent.tenant_id, intent.action_type, intent.connector_id)
-        undo = intent.compensation.tool_name
+        undo, tool_name = intent.compensation.tool_name, intent.tool_call.tool_name
         return Reads(
             intent=intent,
             entry=await self._entry(intent),
-            tool=self.tools.definition(intent.tool_call.tool_name),
+            tool=self.tools.definition(tool_name),
+            connector_version=self.tools.connector_version(tool_name, intent.tenant_id, intent.account_id),
             undo_tool=self.tools.definition(undo) if undo else None,
             switches=await self.store.switches(scopes),
             cancel_requested=cancel_requested,
@@ -172,7 +179,9 @@ class Drive:
         self._driver = driver
         self._ctx = driver.ctx
         self._request = request
-        self._handed = request.intent if request.run_number == 1 else None
+        handed = request.intent
+        # An undo needs the run that it takes back as well, which is read with it.
+        self._handed = handed if request.run_number == 1 and handed is not None and handed.undoes is None else None
         self._earlier = earlier
         self._held_fence = held_fence
         self._over_budget = False
@@ -236,6 +245,9 @@ class Drive:
                     asked_at = self._ctx.now_ms()
                     answer = await self._driver.tools.look_up(turn.request)
                     turn = looked_up(turn, reads, self._ctx, asked_at, answer)
+                case ReadTarget():
+                    await self._commit(turn.run, pending, turn.commands)
+                    turn = target_read(turn, reads, self._ctx, await self._read_target(turn))
                 case Wait():
                     await self._commit(turn.run, pending, turn.commands)
                     return Driven(Progress.WAITING, turn.run, turn.until, self._held_fence)
@@ -246,6 +258,10 @@ class Drive:
                     return Driven(Progress.ENDED, turn.run)
                 case Duplicate():
                     return Driven(Progress.NOTHING, turn.run)
+
+    async def _read_target(self, turn: ReadTarget) -> Reading | LookUpResult:
+        tools = self._driver.tools
+        return await tools.look_up(turn.request) if turn.back else await tools.preview(turn.request)
 
     async def _call(self, request: CallRequest) -> Reply:
         late = False

@@ -25,11 +25,13 @@ from enactor.domain.permit import (
     of_purpose,
 )
 from enactor.domain.time import rfc3339
-from enactor.pipeline import partial
+from enactor.pipeline import partial, undoing
 from enactor.pipeline.calls import Plan, new_permit, plan_of, request_for
 from enactor.pipeline.model import Call, Context, LookUp, Reads, Run, Turn, Wait, with_attempt, with_permit
 from enactor.pipeline.preflight import refusal
 from enactor.pipeline.record import Ending, finish
+from enactor.pipeline.retries import wait
+from enactor.pipeline.target import has_to_be_read, read_target
 from enactor.ports.commands import Command, SettlePermit, TakePermit, UpdateAttempt
 from enactor.ports.tools import LookUpResult, Reply
 
@@ -79,7 +81,12 @@ def repeat_of(
 
 def calls_made(permits: tuple[WritePermit, ...], run: Run) -> int:
     """How many calls of the run count against its retries; being put off by a closed door does not."""
-    return sum(1 for permit in permits if permit.run_number == run.run_number) - run.lock.deferral_count
+    return calls_of_this_run(permits, run) - run.lock.deferral_count
+
+
+def calls_of_this_run(permits: tuple[WritePermit, ...], run: Run) -> int:
+    """How many of the permits are of the run's own number."""
+    return sum(1 for permit in permits if permit.run_number == run.run_number)
 
 
 def _call(
@@ -109,6 +116,11 @@ def _call(
         return Wait(run=run, commands=commands, until=lock.resume_at, reason=lock.waiting_for)
     if calls_made(permits, run) > reads.intent.execution_policy.retry_count:
         return exhausted(plan, permits, run, reads, ctx, commands)
+    if has_to_be_read(plan, run, reads):
+        return read_target(plan, run, reads, ctx, commands)
+    if reads.intent.undoes is not None and not calls_of_this_run(permits, run):
+        run, said = undoing.begun(run, reads, ctx)
+        commands = (*commands, *said)
     permit = new_permit(plan, run, lock, reads, ctx)
     run = with_attempt(
         run,
@@ -154,20 +166,6 @@ def _proven_absent(permits: tuple[WritePermit, ...], run: Run) -> tuple[Run, tup
             commands.append(SettlePermit(permit=settled, expected=permit.result, expected_fence=run.lock.fence))
             run = with_permit(run, settled)
     return run, tuple(commands)
-
-
-def wait(run: Run, ctx: Context, until: int, reason: str, commands: tuple[Command, ...]) -> Turn:
-    """Puts the run off, durably, until an instant (epoch milliseconds)."""
-    lock = run.lock
-    run = with_attempt(
-        run,
-        resume_at=until,
-        waiting_for=reason,
-        deadline_at=until + ctx.settings.grace_ms,
-        updated_at=ctx.now(),
-    )
-    update = UpdateAttempt(attempt=run.lock, expected_fence=lock.fence, expected_status=lock.status)
-    return Wait(run=run, commands=(*commands, update), until=until, reason=reason)
 
 
 def exhausted(
@@ -220,11 +218,11 @@ def _no_more_calls(run: Run, reads: Reads, ctx: Context, reason: str, commands: 
 
 def _doubt(plan: Plan, run: Run, reads: Reads, ctx: Context, reason: str, commands: tuple[Command, ...]) -> Turn:
     lock = run.lock
-    if lock.status is RunStatus.IN_DOUBT:
+    if lock.status is not RunStatus.RUNNING:
         doubted_for = ctx.now_ms() - min(permit.taken_at for permit in run.permits)
         pause = max(ctx.settings.doubt_look_up_ms, doubted_for)
         run = with_attempt(run, deadline_at=ctx.now_ms() + pause, updated_at=ctx.now())
-        update = UpdateAttempt(attempt=run.lock, expected_fence=lock.fence, expected_status=RunStatus.IN_DOUBT)
+        update = UpdateAttempt(attempt=run.lock, expected_fence=lock.fence, expected_status=lock.status)
         return Wait(run=run, commands=(*commands, update), until=run.lock.deadline_at, reason=reason)
     if plan.purpose is not Phase.EFFECT:
         return partial.doubtful(run, reads, ctx, reason, commands)

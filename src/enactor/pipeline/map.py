@@ -23,7 +23,7 @@ def _difference(reads: Reads) -> tuple[FailureCode, str] | None:
             FailureCode.APPROVAL_DIGEST_MISMATCH,
             "The tool's definition changed after the approval; propose it again.",
         )
-    if tool.connector_version != intent.connector_version or tool.connector_id != intent.connector_id:
+    if reads.connector_version != intent.connector_version or tool.connector_id != intent.connector_id:
         return (
             FailureCode.APPROVAL_DIGEST_MISMATCH,
             "The connector's configuration changed after the approval; propose it again.",

@@ -14,6 +14,7 @@ from enactor.domain.attempt import ExecutionAttempt
 from enactor.domain.intent import ActionIntent
 from enactor.domain.kill_switch import KillSwitch
 from enactor.domain.ledger import LedgerEvent, record
+from enactor.domain.outcome import ActionOutcome
 from enactor.domain.permit import WritePermit
 from enactor.domain.time import rfc3339
 from enactor.ports.clock import Clock, Ids, Randomness
@@ -22,6 +23,13 @@ from enactor.ports.store import ExecutionRecords
 from enactor.ports.tools import CallRequest, ToolDefinition
 
 SYSTEM_ACTOR = "enactor"
+
+
+class Original(Struct, frozen=True, kw_only=True):
+    """The run that an undo takes back: its intent, and the latest revision of its outcome."""
+
+    intent: ActionIntent
+    outcome: ActionOutcome
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -33,6 +41,8 @@ class Run(Struct, frozen=True, kw_only=True):
         outcome_revision: the latest outcome revision of this run; 0 before there is one.
         absent_at: when a look-up since the last call found nothing (epoch milliseconds); never stored.
         cannot_tell: a look-up since the last call could not tell; never stored.
+        target_read: the target was read since the last call, and is as it was approved; never stored.
+        original: the run that an undo takes back.
     """
 
     action_intent_id: str
@@ -43,6 +53,8 @@ class Run(Struct, frozen=True, kw_only=True):
     outcome_revision: int = 0
     absent_at: int | None = None
     cannot_tell: bool = False
+    target_read: bool = False
+    original: Original | None = None
 
     @property
     def lock(self) -> ExecutionAttempt:
@@ -72,6 +84,7 @@ class Reads(Struct, frozen=True, kw_only=True):
         entry: the pinned registry entry, or None when it is gone.
         tool: the tool as declared now, or None when it is gone.
         undo_tool: the compensating tool as declared now.
+        connector_version: of the configuration that serves the intent's tenant and account now.
         switches: the kill switches that apply and were ever set, by scope.
         budget_exceeded: a start was refused because a budget has no room.
         cancel_requested: somebody asked to cancel this run.
@@ -84,6 +97,7 @@ class Reads(Struct, frozen=True, kw_only=True):
     switches: dict[str, KillSwitch] = {}
     budget_exceeded: bool = False
     cancel_requested: bool = False
+    connector_version: str = ""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -173,6 +187,18 @@ class LookUp(Struct, frozen=True, kw_only=True):
     request: CallRequest
 
 
+class ReadTarget(Struct, frozen=True, kw_only=True):
+    """Commit, then read the target, changing nothing; then go on with what was read.
+
+    `back`: read back by our key what an earlier run made (a look-up), in place of asking for the tool's preview.
+    """
+
+    run: Run
+    commands: tuple[Command, ...]
+    request: CallRequest
+    back: bool = False
+
+
 class Wait(Struct, frozen=True, kw_only=True):
     """Commit, then come back through Recover at `until` (epoch milliseconds), or earlier."""
 
@@ -196,7 +222,7 @@ class Duplicate(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-Turn = Continue | Call | LookUp | Wait | End | Duplicate
+Turn = Continue | Call | LookUp | ReadTarget | Wait | End | Duplicate
 
 
 class Earlier(StrEnum):
@@ -219,7 +245,7 @@ def with_permit(run: Run, permit: WritePermit) -> Run:
     """`run` with one permit added or replaced. A new call makes earlier look-ups worthless."""
     others = (known for known in run.permits if known.call_no != permit.call_no)
     permits = tuple(sorted((*others, permit), key=lambda known: known.call_no))
-    return msgspec.structs.replace(run, permits=permits, absent_at=None, cannot_tell=False)
+    return msgspec.structs.replace(run, permits=permits, absent_at=None, cannot_tell=False, target_read=False)
 
 
 def call_numbers(permits: Sequence[WritePermit]) -> int:

@@ -75,7 +75,7 @@ def undo_is_gone(reads: Reads) -> str | None:
     return None
 
 
-def completed(run: Run, reads: Reads, ctx: Context, commands: tuple[Command, ...]) -> Turn:
+def completed(run: Run, reads: Reads, ctx: Context, commands: tuple[Command, ...]) -> End:
     """The partial effect is taken back: the run failed, and the world is as it was."""
     entry = ctx.entry(run, reads.intent, LedgerEvent.COMPENSATION_COMPLETED, {})
     ending = Ending(
@@ -89,13 +89,13 @@ def completed(run: Run, reads: Reads, ctx: Context, commands: tuple[Command, ...
     return finish(run, reads, ctx, ending, (*commands, entry))
 
 
-def incomplete(run: Run, reads: Reads, ctx: Context, reason: str, commands: tuple[Command, ...]) -> Turn:
+def incomplete(run: Run, reads: Reads, ctx: Context, reason: str, commands: tuple[Command, ...]) -> End:
     """The tool that takes it back did less than was asked: part of the partial effect stands."""
     return _stands(run, reads, ctx, CompensationStatus.FAILED, f"Taken back only in part. {reason}".strip(), commands)
 
 
-def learned(run: Run, reads: Reads, ctx: Context, commands: tuple[Command, ...]) -> Turn:
-    """A late result ended the doubt about a taking back, after the run did: another revision of the outcome."""
+def learned(run: Run, reads: Reads, ctx: Context, commands: tuple[Command, ...]) -> End:
+    """The doubt about a taking back ended after the run did, by a late result, a look-up or a person's word."""
     calls = of_purpose(run.permits, Purpose.COMPENSATION)
     done = done_by(calls, Purpose.COMPENSATION)
     if done is not None and not done.partial:
@@ -123,7 +123,7 @@ def doubtful(run: Run, reads: Reads, ctx: Context, reason: str, commands: tuple[
 
 def _stands(
     run: Run, reads: Reads, ctx: Context, status: CompensationStatus, reason: str, commands: tuple[Command, ...]
-) -> Turn:
+) -> End:
     entry = ctx.entry(
         run, reads.intent, LedgerEvent.COMPENSATION_FAILED, {"compensation_status": status.value, "reason": reason}
     )

@@ -13,6 +13,7 @@ from enactor.domain.intent import ActionIntent
 from enactor.domain.ledger import LedgerEvent
 from enactor.domain.outcome import ActionOutcome, CompensationStatus, ObjectRef, tool_run_ref
 from enactor.domain.permit import CallResult, Purpose, WritePermit, in_doubt, may_end_clean, of_purpose
+from enactor.pipeline import undoing
 from enactor.pipeline.model import Context, End, Reads, Run
 from enactor.ports.commands import Command, RecordOutcome, SettlePermit, UpdateAttempt
 
@@ -77,7 +78,7 @@ def finish(run: Run, reads: Reads, ctx: Context, ending: Ending, commands: tuple
         last_error_code=ending.code,
         last_error_message=ending.message or "",
         resume_at=0,
-        deadline_at=_next_look_up(run, reads, ctx) if ending.status is RunStatus.IN_DOUBT else 0,
+        deadline_at=_next_look_up(reads, ctx, ending),
         waiting_for="",
     )
     outcome = ActionOutcome(
@@ -119,6 +120,7 @@ def finish(run: Run, reads: Reads, ctx: Context, ending: Ending, commands: tuple
             UpdateAttempt(attempt=attempt, expected_fence=lock.fence, expected_status=lock.status),
             RecordOutcome(outcome=outcome),
             *entries,
+            *undoing.ended(run, reads, ctx, ending.status, ending.message),
         ),
     )
 
@@ -150,9 +152,15 @@ def _facts(outcome: ActionOutcome) -> dict[str, Any]:
     return facts
 
 
-def _next_look_up(run: Run, reads: Reads, ctx: Context) -> int:
-    """When a run in doubt is looked up again by itself (epoch milliseconds); 0 where it cannot be."""
-    if not reads.intent.write_semantics.has_lookup:
+def _next_look_up(reads: Reads, ctx: Context, ending: Ending) -> int:
+    """When what is in doubt is looked up again by itself (epoch milliseconds); 0 where nothing is, or can be."""
+    if ending.compensation is CompensationStatus.IN_DOUBT:
+        semantics = reads.intent.compensation.write_semantics
+    elif ending.status is RunStatus.IN_DOUBT:
+        semantics = reads.intent.write_semantics
+    else:
+        return 0
+    if semantics is None or not semantics.has_lookup:
         return 0
     return ctx.now_ms() + ctx.settings.doubt_look_up_ms
 

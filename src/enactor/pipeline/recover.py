@@ -40,6 +40,8 @@ def recover(run: Run, reads: Reads, ctx: Context, earlier: Earlier, held_fence: 
         Continue when the run goes on at MapActionToTool, or what has to happen instead.
     """
     lock = run.lock
+    if lock.run_number == run.run_number and compensation_in_doubt(run):
+        return _look_for_compensation(run, reads, ctx)
     if lock.run_number != run.run_number or lock.status in TERMINAL:
         return Duplicate(run=run, reason="the run is over")
     if lock.status is RunStatus.IN_DOUBT:
@@ -61,6 +63,22 @@ def _look_again(run: Run, reads: Reads, ctx: Context) -> Turn:
         return Duplicate(run=run, reason="the run is in doubt, and a person has to resolve it")
     if not settled and ctx.now_ms() < run.lock.deadline_at:
         return Duplicate(run=run, reason="the run is in doubt, and its next look-up is not due")
+    return invoke_tool(run, reads, ctx)
+
+
+def compensation_in_doubt(run: Run) -> bool:
+    """Whether the run is over, and it is not known whether its partial effect was taken back."""
+    calls = of_purpose(run.permits, Purpose.COMPENSATION)
+    return run.lock.status is RunStatus.FAILED and any(in_doubt(permit) for permit in calls)
+
+
+def _look_for_compensation(run: Run, reads: Reads, ctx: Context) -> Turn:
+    """The run stays FAILED whatever is found; what is learned is another revision of its outcome."""
+    semantics = reads.intent.compensation.write_semantics
+    if semantics is None or not semantics.has_lookup:
+        return Duplicate(run=run, reason="its compensation is in doubt, and a person has to resolve it")
+    if ctx.now_ms() < run.lock.deadline_at:
+        return Duplicate(run=run, reason="its compensation is in doubt, and its next look-up is not due")
     return invoke_tool(run, reads, ctx)
 
 

@@ -12,9 +12,10 @@ from enactor.domain.permit import CLEAN, CallResult, Verdict, WritePermit, colli
 from enactor.domain.time import rfc3339
 from enactor.pipeline import partial
 from enactor.pipeline.calls import Plan, plan_of
-from enactor.pipeline.invoke import calls_made, done_with, exhausted, invoke_tool, repeat_of, wait
+from enactor.pipeline.invoke import calls_made, done_with, exhausted, invoke_tool, repeat_of
 from enactor.pipeline.model import Call, Context, Reads, Run, Turn, with_attempt, with_permit
 from enactor.pipeline.record import Ending, collision
+from enactor.pipeline.retries import backoff_ms, wait
 from enactor.pipeline.start import effect_idempotency_key
 from enactor.ports.commands import Command, SettlePermit
 from enactor.ports.tools import Reply
@@ -96,15 +97,6 @@ def _retry(plan: Plan, run: Run, reads: Reads, ctx: Context, reply: Reply, comma
         {"retry": calls, "delay_ms": delay, "error_code": reply.error_code, "purpose": plan.purpose.value},
     )
     return wait(run, ctx, ctx.now_ms() + delay, reason, (*commands, entry))
-
-
-def backoff_ms(retries_before: int, retry_after_seconds: float | None, ctx: Context) -> int:
-    """How long to wait before a retry, in milliseconds: doubling with jitter, and never less than the target asks."""
-    settings = ctx.settings
-    ceiling = min(settings.backoff_ms * 2**retries_before, settings.backoff_cap_ms)
-    jittered = ceiling * ctx.randomness.uniform(0.5, 1.0)
-    wished = min((retry_after_seconds or 0.0) * 1000, 86_400_000)
-    return int(max(jittered, wished))
 
 
 def _deferred(plan: Plan, run: Run, reads: Reads, ctx: Context, reply: Reply, commands: tuple[Command, ...]) -> Turn:

@@ -11,11 +11,14 @@ from enactor.domain.ids import run_name
 from enactor.domain.intent import ActionIntent
 from enactor.domain.ledger import LedgerEvent
 from enactor.pipeline.model import Context, Continue, Duplicate, Reads, Run, Turn, with_attempt
+from enactor.pipeline.undoing import key_of_undo
 from enactor.ports.commands import StartAttempt, UpdateAttempt
 
 
 def effect_idempotency_key(intent: ActionIntent, generation: int = 0) -> str:
-    """The key of the intent's effect, the same in every run."""
+    """The key of the intent's effect, the same in every run; an undo's is derived from that of what it takes back."""
+    if intent.undoes is not None:
+        return key_of_undo(intent, generation)
     return idempotency_key(
         tenant_id=intent.tenant_id,
         action_intent_id=intent.action_intent_id,

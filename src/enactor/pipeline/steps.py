@@ -58,6 +58,7 @@ STEPS: Final[tuple[Step, ...]] = (
         "InvokeTool",
         "takes a permit and calls once; repeats only where the tool's write semantics make it safe",
         invoke_tool,
+        ("STALE_PREVIEW", "UNDO_CONFLICT", "TARGET_UNREADABLE"),
     ),
     Step(
         "CompensateAction",

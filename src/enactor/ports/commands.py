@@ -172,6 +172,15 @@ class RecordOutcome(Struct, frozen=True, kw_only=True):
     outcome: ActionOutcome
 
 
+class ReleaseEffectKey(Struct, frozen=True, kw_only=True):
+    """Gives an intent's effect key back because its effect was taken back. It has no condition; without one held it
+    changes nothing.
+    """
+
+    tenant_id: str
+    action_intent_id: str
+
+
 class AppendLedger(Struct, frozen=True, kw_only=True):
     """Appends an entry to the chain of its tenant and account; the store gives it its place and hash.
 
@@ -299,6 +308,7 @@ Command = (
     | DoubtAfterRestore
     | RequestCancel
     | RecordOutcome
+    | ReleaseEffectKey
     | AppendLedger
     | RegisterActionType
     | DeprecateActionType

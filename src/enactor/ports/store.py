@@ -191,8 +191,8 @@ class Store(Protocol):
     async def due(self, now_ms: int, limit: int, after: str = "") -> tuple[RunDue, ...]:
         """Runs of every tenant that somebody should look after, in order of intent id, from after `after` on.
 
-        Approved intents that never started (status None), RUNNING runs, and IN_DOUBT runs whose `deadline_at` is
-        not 0 and has passed; shadow intents never.
+        Approved intents that never started (status None), RUNNING runs, and those whose `deadline_at` is not 0 and has
+        passed of the IN_DOUBT ones and of the FAILED ones, whose compensation is in doubt; shadow intents never.
         """
         ...
 

@@ -6,14 +6,16 @@ from enactor.pipeline.model import Context
 from enactor.ports.artifacts import ArtifactStore
 from enactor.service.core import Core, Limits
 from enactor.service.decisions import Cancelled, Decided, Decisions
+from enactor.service.drafting import Proposal
 from enactor.service.erasure import Erasure, Erasures
 from enactor.service.inspection import ExecutionView, Inspection, execution_view
 from enactor.service.log import LogOptions, TenantLog
 from enactor.service.operations import Operations, Resolution
-from enactor.service.proposals import Proposal, Proposals, Proposed
+from enactor.service.proposals import Proposals, Proposed
 from enactor.service.registry import Registered, Registration, Registry
 from enactor.service.restoration import Restoration
 from enactor.service.switches import ContainmentReport
+from enactor.service.undoing import Undoing
 
 
 class Service:
@@ -24,6 +26,7 @@ class Service:
         decisions: approve, reject, cancel, execute again, expire.
         operations: kill switches, resolve, replay, budgets, policies.
         registry: action types.
+        undoing: propose to take back what a run did.
         inspection: everything that only reads.
         restore: what a store from a backup does not know.
         log: the ledger's Merkle logs: checkpoints and proofs.
@@ -42,6 +45,7 @@ class Service:
         self.decisions = Decisions(core)
         self.operations = Operations(core, pipeline)
         self.registry = Registry(core)
+        self.undoing = Undoing(core, self.registry)
         self.inspection = Inspection(core)
         self.restore = Restoration(core)
         self.log = TenantLog(core, log)

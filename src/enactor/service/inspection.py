@@ -35,7 +35,14 @@ EXECUTION_STATUSES: Final = (
 class ExecutionView(Struct, frozen=True, kw_only=True):
     """An execution as `GET /v1/executions/{id}` shows it. `explanation` is one sentence for people.
 
-    `shadow`: it is evaluated and recorded only, and will never be executed.
+    Attributes:
+        compensation_status: how taking the effect back stands.
+        compensation_strategy: how it is taken back: AUTOMATIC, by a person (MANUAL), or not at all (NONE).
+        compensation_note: what a person has to do, or why there is no way.
+        compensation_error: why it was not taken back, or is not known to be.
+        compensated_by: the undo that takes it back, or has.
+        undoes: the intent that this one takes back; None unless it is an undo.
+        shadow: it is evaluated and recorded only, and will never be executed.
     """
 
     action_intent_id: str
@@ -56,6 +63,11 @@ class ExecutionView(Struct, frozen=True, kw_only=True):
     decision_trace_id: str
     created_at: str
     summary: str
+    compensation_strategy: str = "NONE"
+    compensation_note: str = ""
+    compensation_error: str | None = None
+    compensated_by: str | None = None
+    undoes: str | None = None
     shadow: bool = False
 
 
@@ -91,12 +103,29 @@ def explain(intent: ActionIntent, attempt: ExecutionAttempt | None, outcome: Act
         case RunStatus.RUNNING:
             return "Is being executed."
         case RunStatus.SUCCEEDED:
-            return "Executed exactly as approved."
+            return f"Executed exactly as approved.{_taken_back(outcome)}"
         case RunStatus.IN_DOUBT:
             detail = f" {outcome.error_message}" if outcome and outcome.error_message else ""
             return f"It is not known whether it happened: look at the target system, then resolve it.{detail}"
         case _:
             return (outcome.error_message if outcome else None) or attempt.last_error_message or attempt.status.value
+
+
+def _taken_back(outcome: ActionOutcome | None) -> str:
+    undo = outcome.compensated_by if outcome else None
+    if outcome is None or undo is None:
+        return ""
+    match outcome.compensation_status:
+        case CompensationStatus.PENDING:
+            return f" It is being taken back by {undo}."
+        case CompensationStatus.COMPLETED:
+            return f" It was taken back by {undo}."
+        case CompensationStatus.FAILED:
+            return f" Taking it back failed ({undo}): it stands. {outcome.compensation_error or ''}".rstrip()
+        case CompensationStatus.IN_DOUBT:
+            return f" It is not known whether {undo} took it back: look at the target system, then resolve that one."
+        case _:
+            return ""
 
 
 def execution_view(
@@ -126,6 +155,11 @@ def execution_view(
         decision_trace_id=intent.trace_id,
         created_at=intent.created_at,
         summary=intent.summary,
+        compensation_strategy=intent.compensation.strategy.value,
+        compensation_note=intent.compensation.note,
+        compensation_error=outcome.compensation_error if ended and outcome else None,
+        compensated_by=outcome.compensated_by if ended and outcome else None,
+        undoes=intent.undoes.action_intent_id if intent.undoes else None,
         shadow=intent.shadow,
     )
 

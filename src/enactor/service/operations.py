@@ -24,8 +24,10 @@ from enactor.domain.permit import Purpose, done_by, is_clean, of_purpose
 from enactor.domain.policy import PolicyAction, PolicyMode, PolicySet
 from enactor.domain.principal import Permission, Principal
 from enactor.pipeline.model import Context, Reads, Run
+from enactor.pipeline.recover import compensation_in_doubt
 from enactor.pipeline.resolve import resolved
 from enactor.pipeline.start import effect_idempotency_key, new_attempt
+from enactor.pipeline.undoing import original_of
 from enactor.ports.commands import (
     AppendApproval,
     Conflict,
@@ -34,6 +36,7 @@ from enactor.ports.commands import (
     SetPolicies,
     StartAttempt,
 )
+from enactor.ports.store import ExecutionRecords
 from enactor.service.core import Core, racing
 from enactor.service.decisions import source_of
 from enactor.service.switches import KillSwitches
@@ -69,6 +72,9 @@ class Operations(KillSwitches):
     ) -> Resolution:
         """Says what a person found out about a run in doubt. HIGH risk needs two people to say the same.
 
+        Of a run that failed in part, and of which it is not known whether that part was taken back, EXECUTED says that
+        it was and NOT_EXECUTED that it stands.
+
         Raises:
             IllegalTransition: the run is not in doubt.
             InvalidInput: refs with NOT_EXECUTED, or no comment.
@@ -87,9 +93,10 @@ class Operations(KillSwitches):
             intent = await core.visible_intent(by, action_intent_id)
             records = await core.store.execution(by.tenant_id, action_intent_id)
             lock = records.attempt if records else None
-            if voted and lock is not None and lock.status is not RunStatus.IN_DOUBT:
+            doubt = _doubt(records)
+            if voted and lock is not None and doubt is None:
                 return Resolution(intent, lock.status, 0)
-            if records is None or lock is None or lock.status is not RunStatus.IN_DOUBT:
+            if records is None or lock is None or doubt is None:
                 status = lock.status.value if lock else intent.status.value
                 raise IllegalTransition(f"Only a run in doubt can be resolved; this one is {status}.")
             arguments = msgspec.json.decode(intent.tool_call.argument_bytes)
@@ -117,6 +124,7 @@ class Operations(KillSwitches):
                 str(by.ref),
                 {
                     "resolution": "EXECUTED" if executed else "NOT_EXECUTED",
+                    "purpose": doubt.value,
                     "external_object_refs": [list(ref.identity) for ref in refs],
                     "comment": comment,
                     "in_force": missing == 0,
@@ -133,7 +141,10 @@ class Operations(KillSwitches):
                 missing = _people_missing(intent, await self._said(intent, lock.run_number), approval)
                 return Resolution(intent, lock.status, missing) if missing else await attempt()
             reads = Reads(intent=intent, entry=None, tool=None)
-            end = resolved(Run.of(records, lock.run_number), reads, self._pipeline, executed=executed, refs=refs)
+            run = msgspec.structs.replace(
+                Run.of(records, lock.run_number), original=await original_of(core.store, intent)
+            )
+            end = resolved(run, reads, self._pipeline, executed=executed, refs=refs)
             await core.store.commit([*vote, entry, *end.commands])
             return Resolution(intent, end.run.lock.status, 0)
 
@@ -144,6 +155,7 @@ class Operations(KillSwitches):
                 ConflictKind.STATUS_CHANGED,
                 ConflictKind.PERMIT_SETTLED,
                 ConflictKind.ALREADY_DECIDED,
+                ConflictKind.OUTCOME_EXISTS,
             },
         )
 
@@ -280,6 +292,17 @@ class Operations(KillSwitches):
             return after
 
         return await racing(attempt, {ConflictKind.VERSION_CHANGED})
+
+
+def _doubt(records: ExecutionRecords | None) -> Purpose | None:
+    """What of a run is in doubt: what it was to do, or the taking back of what it did in part; None if neither is."""
+    lock = records.attempt if records else None
+    if records is None or lock is None:
+        return None
+    if lock.status is RunStatus.IN_DOUBT:
+        return Purpose.EFFECT
+    run = Run.of(records, lock.run_number)
+    return Purpose.COMPENSATION if compensation_in_doubt(run) else None
 
 
 def _people_missing(intent: ActionIntent, said: Sequence[Approval], word: Approval) -> int:

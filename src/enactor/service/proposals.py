@@ -9,7 +9,6 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from enactor.domain.action_type import ActionType, RiskClass
 from enactor.domain.approval import Approval, ApprovalSource, Decision, approval_digest
 from enactor.domain.canonical import digest
 from enactor.domain.errors import (
@@ -25,13 +24,11 @@ from enactor.domain.errors import (
     TooManyPending,
     UnknownActionType,
 )
-from enactor.domain.ids import intent_id, is_name
-from enactor.domain.intent import ActionIntent, ExecutionPolicy, FrozenCall, IntentStatus, Target, TargetSource
+from enactor.domain.intent import ActionIntent, IntentStatus
 from enactor.domain.kill_switch import marks
 from enactor.domain.ledger import LedgerEvent
-from enactor.domain.policy import AUTO_APPROVABLE, REQUIRED_APPROVALS, PolicyAction, PolicyMode
-from enactor.domain.principal import Permission, Principal, PrincipalRef
-from enactor.domain.time import rfc3339
+from enactor.domain.policy import AUTO_APPROVABLE, PolicyAction, PolicyAnswer, PolicyMode, PolicySet
+from enactor.domain.principal import Permission, Principal, PrincipalRef, Role
 from enactor.ports.commands import (
     AppendApproval,
     AppendLedger,
@@ -45,25 +42,11 @@ from enactor.ports.commands import (
 )
 from enactor.ports.engine import RunRequest
 from enactor.service.core import Core, because, racing
+from enactor.service.drafting import Proposal, check_form, draft
 from enactor.service.freezing import Freezer, frozen_facts
+from enactor.service.previewing import Previewer
 
 MAX_BATCH: Final = 1_000
-_MAX_TEXT: Final = 4_000
-_MAX_REFS: Final = 100
-_MAX_REF: Final = 500
-
-
-class Proposal(Struct, frozen=True, kw_only=True):
-    """What a proposer asks for; the wire form of `POST /v1/intents`. Durations are seconds."""
-
-    action_type: str
-    account_id: str
-    parameters: dict[str, Any]
-    target: Target | None = None
-    expires_in_seconds: int | None = None
-    rationale: str = ""
-    evidence_refs: tuple[str, ...] = ()
-    execution_policy: ExecutionPolicy | None = None
 
 
 class Proposed(Struct, frozen=True):
@@ -79,6 +62,7 @@ class Proposals:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._freezer = Freezer(core)
+        self._previewer = Previewer(core)
         self._in_progress: set[tuple[str, str, str]] = set()
 
     async def propose(
@@ -169,7 +153,11 @@ class Proposals:
             entry = await self._core.action_type_for(before.tenant_id, before.action_type, before.registry_version)
             if entry is None:
                 raise UnknownActionType(f"The action type {before.action_type} is gone.")
+            if before.undoes is not None:
+                raise IllegalTransition("An undo takes back exactly one run; it cannot be edited. Reject it instead.")
+            policies = await self._core.store.policies(before.tenant_id)
             after = self._freezer.freeze(before, entry, parameters)
+            permitted = self._may_edit(by, after, policies)
             after = msgspec.structs.replace(
                 after,
                 revision=before.revision + 1,
@@ -181,8 +169,10 @@ class Proposals:
                 switch_marks=(),
                 updated_at=self._core.now(),
                 digest_salt=self._core.randomness.bytes(16).hex(),
-                policy_version=self._core.policy.version(await self._core.store.policies(before.tenant_id)),
+                policy_version=permitted.policy_version,
+                preview=None,
             )
+            after, read = await self._previewer.previewed(after, str(by.ref))
             after = msgspec.structs.replace(after, approval_digest=approval_digest(after))
             changed = self._core.intent_entry(
                 after,
@@ -190,15 +180,33 @@ class Proposals:
                 str(by.ref),
                 {**frozen_facts(after), "replaces_digest": before.approval_digest},
             )
+            facts = {"policy_version": permitted.policy_version, "propose": list(permitted.reasons), "edit": True}
+            evaluated = self._core.intent_entry(after, LedgerEvent.POLICY_EVALUATED, "policy", facts)
             try:
                 await self._core.store.commit(
-                    [UpdateIntent(intent=after, expected_version=before.version, unstarted=True), changed]
+                    [
+                        UpdateIntent(intent=after, expected_version=before.version, unstarted=True),
+                        changed,
+                        *read,
+                        evaluated,
+                    ]
                 )
             except Conflict as conflict:
                 raise _refused(conflict, after) from conflict
             return after
 
         return await racing(attempt, {ConflictKind.VERSION_CHANGED})
+
+    def _may_edit(self, by: Principal, after: ActionIntent, policies: PolicySet | None) -> PolicyAnswer:
+        """Asks whether what an edit makes of an intent may be proposed: by the editor, whose words they are now."""
+        core = self._core
+        arguments = msgspec.json.decode(after.tool_call.argument_bytes)
+        question = core.question(PolicyAction.PROPOSE, by, after, arguments)
+        roles = tuple(sorted({*question.principal_roles, Role.PROPOSER.value}))
+        answer = core.policy.ask(msgspec.structs.replace(question, principal_roles=roles), policies)
+        if not answer.allowed:
+            raise PolicyDenied(f"Policy does not permit this to be proposed, nor to be edited to.{because(answer)}")
+        return answer
 
     # -- making an intent ----------------------------------------------------------------------------------------
 
@@ -210,19 +218,21 @@ class Proposals:
         if not by.reaches(proposal.account_id):
             raise Forbidden("The token does not cover this account.")
         entry = await core.action_type_for(by.tenant_id, proposal.action_type)
-        if entry is None or entry.deprecated_at is not None:
+        if entry is None or entry.deprecated_at is not None or entry.undo_only:
             raise UnknownActionType(f"There is no action type '{proposal.action_type[:100]}' to propose.")
-        intent = self._draft(by, proposal, entry, trace_id)
+        intent = draft(core, by, proposal, entry, trace_id)
         policies = await core.store.policies(by.tenant_id)
         version = core.policy.version(policies)
         shadow = core.limits.shadow or (policies is not None and policies.mode is PolicyMode.SHADOW)
         intent = msgspec.structs.replace(intent, policy_version=version, shadow=shadow)
         intent = self._freezer.freeze(intent, entry, proposal.parameters)
-        intent = msgspec.structs.replace(intent, approval_digest=approval_digest(intent))
         arguments = msgspec.json.decode(intent.tool_call.argument_bytes)
         permitted = core.policy.ask(core.question(PolicyAction.PROPOSE, by, intent, arguments), policies)
         if not permitted.allowed:
             raise PolicyDenied(f"Policy does not permit this proposal.{because(permitted)}")
+        # Not before: what a policy forbids to propose is not to be read through a proposal either.
+        intent, read = await self._previewer.previewed(intent, str(by.ref))
+        intent = msgspec.structs.replace(intent, approval_digest=approval_digest(intent))
         automatic = core.policy.ask(core.question(PolicyAction.AUTO_APPROVE, by, intent, arguments), policies)
         approved = automatic.allowed and intent.risk_class in AUTO_APPROVABLE
         commands: list[Command] = []
@@ -231,6 +241,7 @@ class Proposals:
             commands += [ReserveRequest(request=self._request_key(by, intent, key, body_hash)) for key in keys]
         entries: list[Command] = [
             core.intent_entry(intent, LedgerEvent.INTENT_PROPOSED, str(by.ref), frozen_facts(intent)),
+            *read,
             core.intent_entry(
                 intent,
                 LedgerEvent.POLICY_EVALUATED,
@@ -300,79 +311,6 @@ class Proposals:
             action_intent_id=intent.action_intent_id,
             created_at=intent.created_at,
         )
-
-    def _draft(self, by: Principal, proposal: Proposal, entry: ActionType, trace_id: str | None) -> ActionIntent:
-        core = self._core
-        now_ms = core.clock.now_ms()
-        now = rfc3339(now_ms)
-        lives = min(proposal.expires_in_seconds or core.limits.expires_in_seconds, entry.caps.expires_in_seconds)
-        wished = proposal.execution_policy or ExecutionPolicy()
-        definition = core.tools.definition(entry.tool_name)
-        if definition is None:
-            raise UnknownActionType(f"The tool of {entry.action_type} is not available.")
-        return ActionIntent(
-            action_intent_id=intent_id(core.ids.new()),
-            revision=1,
-            version=1,
-            tenant_id=by.tenant_id,
-            account_id=proposal.account_id,
-            action_type=entry.action_type,
-            parameters={},
-            registry_version=entry.registry_version,
-            tool_call=FrozenCall(entry.tool_name, entry.tool_schema_version, "{}"),
-            risk_class=entry.risk_class,
-            write_semantics=entry.write_semantics,
-            compensation=entry.compensation,
-            connector_id=entry.connector_id,
-            connector_version=definition.connector_version,
-            definition_hash=definition.definition_hash,
-            proposed_by=by.ref,
-            contributors=tuple(sorted(by.everyone())),
-            execution_policy=ExecutionPolicy(
-                retry_count=min(wished.retry_count, entry.caps.retry_count),
-                timeout_seconds=min(wished.timeout_seconds, entry.caps.timeout_seconds),
-            ),
-            expires_at_epoch=now_ms // 1000 + lives,
-            created_at=now,
-            updated_at=now,
-            trace_id=trace_id or core.ids.new(),
-            digest_salt=core.randomness.bytes(16).hex(),
-            approval_digest="",
-            required_approvals=required_approvals(entry.risk_class),
-            policy_version="",
-            summary="",
-            target=_word_of(proposal.target),
-            rationale=proposal.rationale,
-            evidence_refs=proposal.evidence_refs,
-        )
-
-
-def check_form(proposal: Proposal) -> None:
-    """Raises `InvalidInput` for a proposal whose own members, parameters aside, cannot be meant."""
-    if not is_name(proposal.account_id):
-        raise InvalidInput("An account_id is 1 to 64 letters, digits, '.', '_' or '-', and does not begin with '_'.")
-    if len(proposal.rationale) > _MAX_TEXT:
-        raise InvalidInput(f"A rationale has at most {_MAX_TEXT} characters.")
-    if len(proposal.evidence_refs) > _MAX_REFS or any(len(ref) > _MAX_REF for ref in proposal.evidence_refs):
-        raise InvalidInput(f"There are at most {_MAX_REFS} evidence_refs of at most {_MAX_REF} characters.")
-    if proposal.expires_in_seconds is not None and proposal.expires_in_seconds < 1:
-        raise InvalidInput("expires_in_seconds is at least 1.")
-    policy = proposal.execution_policy
-    if policy is not None and (policy.retry_count < 0 or policy.timeout_seconds < 1):
-        raise InvalidInput("execution_policy has a retry_count of at least 0 and a timeout_seconds of at least 1.")
-    target = proposal.target
-    if target is not None and not (0 < len(target.entity_type) <= _MAX_REF and 0 < len(target.entity_id) <= _MAX_REF):
-        raise InvalidInput(f"A target has an entity_type and an entity_id of 1 to {_MAX_REF} characters.")
-
-
-def required_approvals(risk_class: RiskClass) -> int:
-    """How many different people must approve; 0 means that any single approval is enough."""
-    return REQUIRED_APPROVALS[risk_class]
-
-
-def _word_of(target: Target | None) -> Target | None:
-    """The target as the proposer's word, whatever the proposal says its source is."""
-    return None if target is None else Target(target.entity_type, target.entity_id, TargetSource.PROPOSER)
 
 
 def _refused(conflict: Conflict, intent: ActionIntent) -> Exception:

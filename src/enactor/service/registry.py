@@ -19,6 +19,7 @@ from enactor.domain.action_type import (
     TargetRule,
     Transform,
     WriteSemantics,
+    default_action_type,
 )
 from enactor.domain.approval import Approval, Decision
 from enactor.domain.canonical import digest
@@ -62,11 +63,6 @@ class Registered(Struct, frozen=True):
     approvals_missing: int
 
 
-def default_action_type(tool_name: str) -> str:
-    """The action type a tool gets by itself: `tickets.create` becomes `TICKETS_CREATE`."""
-    return re.sub(r"[^A-Z0-9]+", "_", tool_name.upper()).strip("_")
-
-
 class Registry:
     """The use cases around action types."""
 
@@ -77,19 +73,46 @@ class Registry:
         """Registers an entry for every tool that has none, or whose definition changed. Returns the new ones.
 
         Args:
-            names: the tools to register, each with the name of its action type.
+            names: the tools to register, each with the name of its action type. What takes their effects back is
+                registered with them, for undos alone.
         """
         made = []
-        for tool_name, action_type in names.items():
+        for tool_name, action_type in (*names.items(), *self._undoing(names)):
             definition = self._core.tools.definition(tool_name)
-            if definition is None:
-                continue
+            if definition is not None:
+                made.append(await self._ensure(definition, action_type, undo_only=tool_name not in names))
+        return tuple(entry for entry, new in made if new)
+
+    def _undoing(self, names: dict[str, str]) -> list[tuple[str, str]]:
+        """The tools that take back what those of `names` do, each with the name of its action type."""
+        known = (self._core.tools.definition(tool_name) for tool_name in names)
+        undoing = {tool.compensation.tool_name for tool in known if tool is not None}
+        wanted = sorted(tool_name for tool_name in undoing if tool_name is not None and tool_name not in names)
+        return [(tool_name, default_action_type(tool_name)) for tool_name in wanted]
+
+    async def entry_for_undo(self, tenant_id: str, definition: ToolDefinition) -> ActionType:
+        """The entry under which a tool that takes something back is proposed, as a tenant sees it; made if need be."""
+        action_type = default_action_type(definition.tool_name)
+        seen = await self._core.action_type_for(tenant_id, action_type)
+        if seen is not None and seen.tool_name == definition.tool_name:
+            return seen
+        entry, _ = await self._ensure(definition, action_type, undo_only=True)
+        return entry
+
+    async def _ensure(
+        self, definition: ToolDefinition, action_type: str, *, undo_only: bool
+    ) -> tuple[ActionType, bool]:
+        async def attempt() -> tuple[ActionType, bool]:
             latest = await self._core.store.action_type("", action_type)
             if latest is not None and latest.definition_hash == definition.definition_hash:
-                continue
-            entry = self._entry(Registration(action_type=action_type, tool_name=tool_name), definition, "", latest)
-            made.append(await self._store(entry, latest, "enactor", []))
-        return tuple(made)
+                return latest, False
+            asked = Registration(action_type=action_type, tool_name=definition.tool_name)
+            entry = self._entry(asked, definition, "", latest)
+            if latest is None:
+                entry = msgspec.structs.replace(entry, undo_only=undo_only)
+            return await self._store(entry, latest, "enactor", []), True
+
+        return await racing(attempt, {ConflictKind.VERSION_CHANGED})
 
     async def register(self, by: Principal, registration: Registration) -> Registered:
         """Adds a version of an entry: the platform's, or a tenant's own stricter one.
@@ -127,6 +150,7 @@ class Registry:
                 raise Forbidden("A tenant overrides only what the platform has registered.")
             if loosened := _weakened(base, entry):
                 raise Forbidden(f"A tenant's entry may only be stricter than the platform's: {', '.join(loosened)}.")
+            entry = msgspec.structs.replace(entry, undo_only=base.undo_only)
             weaker = ()
         if not weaker:
             return Registered(await self._store(entry, latest, str(by.ref), []), True, 0)
@@ -240,6 +264,7 @@ class Registry:
             effect_key=asked.effect_key if asked.effect_key is not None else definition.effect_key,
             target=asked.target or definition.target,
             caps=asked.caps,
+            undo_only=latest.undo_only if latest else False,
         )
         self._validate(entry, properties, definition)
         _require_bounds(entry)

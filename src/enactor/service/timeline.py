@@ -38,6 +38,8 @@ _STAGES: Final[dict[LedgerEvent, str]] = {
     LedgerEvent.EXECUTION_EXPIRED: "outcome",
     LedgerEvent.EXECUTION_IN_DOUBT: "outcome",
     LedgerEvent.IN_DOUBT_RESOLVED: "outcome",
+    LedgerEvent.COMPENSATION_COMPLETED: "outcome",
+    LedgerEvent.COMPENSATION_FAILED: "outcome",
     LedgerEvent.REPLAY_COMPLETED: "outcome",
     LedgerEvent.REPLAY_FAILED: "outcome",
 }
@@ -144,7 +146,13 @@ def _cancelled(data: dict[str, Any], actor: str) -> str:
     )
 
 
-def _evaluated(data: dict[str, Any], _: str) -> str:
+def _evaluated(data: dict[str, Any], actor: str) -> str:
+    if undo := data.get("undo_intent_id"):
+        return f"{actor} proposed to take it back ({undo}): {_said(data, 'reason')}"
+    if "undo" in data:
+        return f"Policy {data.get('policy_version')}: undo permitted, left to people"
+    if data.get("edit"):
+        return f"Policy {data.get('policy_version')}: the edit permitted"
     approved = "approved by policy" if data.get("auto_approve") else "left to people"
     shadow = ", in shadow mode" if data.get("shadow") else ""
     return f"Policy {data.get('policy_version')}: proposal permitted, {approved}{shadow}"
@@ -165,6 +173,29 @@ def _looked_up(data: dict[str, Any], _: str) -> str:
     return f"Looked up by our key: {found}"
 
 
+def _read(data: dict[str, Any], _: str) -> str:
+    of = "What it did was read back" if data.get("purpose") == "UNDO" else "The target was read"
+    if data.get("failed"):
+        return f"The target could not be read ({data.get('error_code')})"
+    if data.get("found") is False:
+        return f"{of}: it is not there any more"
+    if "unchanged" not in data:
+        return f"{of} for whoever decides"
+    if "found" in data and data["found"] is None:
+        return f"{of}: it cannot be told"
+    return f"{of}: {'unchanged' if data['unchanged'] else 'changed since'}"
+
+
+def _by_undo(data: dict[str, Any]) -> str:
+    return f" by {data['undo_intent_id']}" if data.get("undo_intent_id") else ""
+
+
+def _not_taken_back(data: dict[str, Any], _: str) -> str:
+    doubt = data.get("compensation_status") == "IN_DOUBT"
+    what = "It is not known whether it was taken back" if doubt else "It was not taken back"
+    return f"{what}{_by_undo(data)}, and is taken to stand: {_said(data, 'reason')}"
+
+
 def _late(data: dict[str, Any], _: str) -> str:
     incident = ", which contradicts what was recorded" if data.get("incident") else ""
     return f"A late answer arrived: {data.get('result')}{incident}"
@@ -172,7 +203,8 @@ def _late(data: dict[str, Any], _: str) -> str:
 
 def _resolved(data: dict[str, Any], actor: str) -> str:
     more = "" if data.get("in_force") else "; a second person has to say the same"
-    return f"{actor} resolved it: {data.get('resolution')}{more}"
+    what = "whether it was taken back" if data.get("purpose") == "COMPENSATION" else "it"
+    return f"{actor} resolved {what}: {data.get('resolution')}{more}"
 
 
 _WRITERS: Final[dict[LedgerEvent, _Writer]] = {
@@ -200,7 +232,10 @@ _WRITERS: Final[dict[LedgerEvent, _Writer]] = {
     LedgerEvent.EXECUTION_EXPIRED: lambda _, __: "Expired",
     LedgerEvent.IN_DOUBT_RESOLVED: _resolved,
     LedgerEvent.REPLAY_REQUESTED: lambda data, actor: f"{actor} asked for a replay: {_said(data, 'replay_reason')}",
-    LedgerEvent.COMPENSATION_FAILED: lambda data, _: f"The partial effect stands: {_said(data, 'reason')}",
+    LedgerEvent.TARGET_READ: _read,
+    LedgerEvent.COMPENSATION_STARTED: lambda data, _: f"Taking it back{_by_undo(data)}, with {data.get('tool_name')}",
+    LedgerEvent.COMPENSATION_COMPLETED: lambda data, _: f"Taken back{_by_undo(data)}",
+    LedgerEvent.COMPENSATION_FAILED: _not_taken_back,
     LedgerEvent.PERSONAL_DATA_ERASED: lambda data, actor: f"{actor} had its personal data erased",
     LedgerEvent.IDEMPOTENCY_COLLISION_DETECTED: lambda _, __: (
         "INCIDENT: one key is said to have made two different objects"

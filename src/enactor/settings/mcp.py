@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from enactor.settings.issuers import require_web_address
 from enactor.settings.model import SettingsModel
+from enactor.settings.oauth import OAuthSettings
 from enactor.settings.values import SecretReference
 
 Pointer = Annotated[str, Field(pattern=r"^(/.*)?$", max_length=500)]
@@ -73,6 +74,10 @@ class McpServerSettings(SettingsModel):
     headers: dict[Header, SecretReference] = Field(
         default={}, description="HTTP headers, each with the reference of its whole value."
     )
+    oauth: OAuthSettings | None = Field(
+        default=None, description="The OAuth client for tenants without one of their own, and for listing its tools."
+    )
+    tenant_oauth: dict[str, OAuthSettings] = Field(default={}, description="OAuth clients, by tenant.")
     environment: dict[str, SecretReference] = Field(default={}, description="The process's variables, by reference.")
     target: str | None = Field(default=None, description="Only tools listed as `{target}___{tool}`.")
     only: tuple[str, ...] | None = Field(default=None, description="Only these tools.")
@@ -95,6 +100,10 @@ class McpServerSettings(SettingsModel):
     def _one_way(self) -> McpServerSettings:
         if (self.url is None) == (not self.command):
             raise ValueError("needs a url or a command, and not both")
+        if self.url is None and (self.oauth is not None or self.tenant_oauth):
+            raise ValueError("has a command: oauth does nothing")
+        if (self.oauth is not None or self.tenant_oauth) and "authorization" in map(str.lower, self.headers):
+            raise ValueError("has oauth, and an Authorization header too")
         return self
 
 

@@ -105,7 +105,44 @@ async def open_store(url: str, clock: Clock, on_failure: Callable[[], None] | No
         from enactor.stores.memory import MemoryStore
 
         return watched_store(MemoryStore(clock), os.environ)
+    if address.scheme == "dynamodb":
+        from enactor.stores.dynamodb import DynamoStore
+        from enactor.system import SystemRandomness
+
+        dynamo = await DynamoStore.open(
+            address.region,
+            clock=clock,
+            randomness=SystemRandomness(),
+            prefix=address.options.get("prefix", DynamoStore.DEFAULT_PREFIX),
+            endpoint=address.options.get("endpoint"),
+            on_failure=on_failure,
+        )
+        return watched_store(dynamo, os.environ)
     raise ConfigurationError(f"This version has no {address.scheme} store; use sqlite:///enactor.db.")
+
+
+def create_tables(url: str) -> list[str]:
+    """Creates what a store needs before it can be opened. Blocks.
+
+    Returns:
+        The names of the tables that were created; a store that makes its own when it is opened has none.
+
+    Raises:
+        ConfigurationError: the URL, or what it needs, is wrong.
+        StoreFailed: they cannot be created.
+    """
+    address = store_address(url)
+    if address.scheme != "dynamodb":
+        return []
+    from enactor.stores.dynamodb import DynamoStore
+    from enactor.stores.dynamodb.client import sdk_client
+    from enactor.stores.dynamodb.migrate import create_tables as create
+
+    client = sdk_client("dynamodb", address.region, address.options.get("endpoint"))
+    try:
+        return create(client, address.options.get("prefix", DynamoStore.DEFAULT_PREFIX))
+    finally:
+        client.close()
 
 
 def find_connectors(

@@ -222,6 +222,10 @@ class Enactor:
         """Starts a new run of a failed one, under the same key. Returns its number."""
         return await self.service.operations.replay(by, action_intent_id, reason)
 
+    async def undo(self, action_intent_id: str, *, reason: str, by: Principal) -> ActionIntent:
+        """Proposes to take back what a run did; somebody else approves it. See `Undoing.undo` for what it raises."""
+        return await self.service.undoing.undo(by, action_intent_id, reason)
+
     async def kill_switch(self, scope: str, *, enabled: bool, reason: str, by: Principal) -> ContainmentReport:
         """Turns a switch, and says what it stopped and what had already left."""
         return await self.service.operations.set_switch(by, scope, enabled=enabled, reason=reason)

@@ -14,9 +14,11 @@ from enactor.gateway.artifacts import FileArtifacts
 from enactor.gateway.behind import BehindGateway, GatewayLink
 from enactor.gateway.egress import EgressRules, GuardedTransport
 from enactor.gateway.execution_tokens import ExecutionTokens
+from enactor.gateway.mcp_oauth import OAuthHeaders
 from enactor.gateway.mcp_plane import McpToolPlane
 from enactor.gateway.mcp_rules import LookUpRule, McpServer, ToolRule
-from enactor.gateway.mcp_target import McpTarget, Surroundings
+from enactor.gateway.mcp_target import McpTarget, StaticHeaders, Surroundings
+from enactor.gateway.oauth import TokenSource
 from enactor.gateway.pointing import RefRule
 from enactor.gateway.secrets import EnvFileSecrets, read_reference
 from enactor.http.auth import Authenticator
@@ -27,7 +29,7 @@ from enactor.mcp.door import AGENTS, Door, DoorSettings, admitting
 from enactor.mcp.tool_server import GATEWAY, ToolServer
 from enactor.ports.clock import Clock, Randomness
 from enactor.ports.store import Store
-from enactor.settings import LOOPBACK, McpServerSettings, Settings, ToolSettings
+from enactor.settings import LOOPBACK, McpServerSettings, OAuthSettings, Settings, ToolSettings
 from enactor.wiring.assembly import Assembly, Detour
 
 _KEY_BYTES: Final = 32
@@ -36,8 +38,12 @@ _KEY_BYTES: Final = 32
 def server_of(settings: McpServerSettings) -> McpServer:
     """A server as the gateway takes it."""
     plain = settings.model_dump(include=_SHARED)
+    clients = {"oauth": settings.oauth, **{f"tenant {name}": client for name, client in settings.tenant_oauth.items()}}
     return McpServer(
-        **plain, rules={name: _rule(tool) for name, tool in settings.tools.items()}, default=_rule(settings.default)
+        credentials={name: client.model_dump(mode="json") for name, client in clients.items() if client is not None},
+        **plain,
+        rules={name: _rule(tool) for name, tool in settings.tools.items()},
+        default=_rule(settings.default),
     )
 
 
@@ -62,10 +68,29 @@ def surroundings(settings: Settings, clock: Clock, *, show_errors: bool = False)
     )
 
 
+def target_of(settings: McpServerSettings, around: Surroundings) -> McpTarget:
+    """A server as calls are made to it, with what authenticates them."""
+    server = server_of(settings)
+    if settings.oauth is None and not settings.tenant_oauth:
+        return McpTarget(server, around)
+
+    def source(client: OAuthSettings, whose: str) -> TokenSource:
+        host = urlsplit(client.token_url).hostname or ""
+        rules = EgressRules(hosts=[host], networks=settings.networks, development=host in LOOPBACK)
+        what = f"The MCP server '{settings.name}'{whose}"
+        transport = GuardedTransport(rules, around.clock)
+        return TokenSource(client, lambda reference, _: around.read_reference(reference), transport, around.clock, what)
+
+    common = source(settings.oauth, "") if settings.oauth is not None else None
+    tenants = {name: source(client, f" for tenant {name}") for name, client in settings.tenant_oauth.items()}
+    more = StaticHeaders(server.headers, around.read_reference)
+    return McpTarget(server, around, OAuthHeaders(settings.name, common, tenants, more))
+
+
 def plane_of(settings: Settings, clock: Clock) -> McpToolPlane:
     """The tools of the servers in the settings. Raises `ConfigurationError`."""
     around = surroundings(settings, clock)
-    targets = [McpTarget(server_of(server), around) for server in settings.mcp_servers]
+    targets = [target_of(server, around) for server in settings.mcp_servers]
     return McpToolPlane(targets, clock, listings=settings.mcp.artifacts / "listings")
 
 

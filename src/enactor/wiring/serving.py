@@ -251,6 +251,8 @@ class _Process:
             version=__version__,
             metrics=self._metrics,
             ledger=assembly.keeper.status,
+            connectors=(*(c.name for c in assembly.connectors), *(server.name for server in settings.mcp_servers)),
+            health=assembly.tools.health,
             settings=HttpSettings(
                 max_body_bytes=settings.limits.body_bytes,
                 max_body_depth=settings.limits.body_depth,

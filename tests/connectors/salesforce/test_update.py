@@ -55,13 +55,15 @@ async def test_the_preview_reads_and_writes_nothing(rig: Rig, deal: str) -> None
 
 
 async def test_a_record_changed_since_the_preview_is_left_alone(rig: Rig, deal: str) -> None:
-    """What somebody changed after the approver looked is not overwritten."""
+    """What somebody changed after the approver looked is not overwritten: nothing is called for, nor would it be."""
     intent = await rig.approve(UPDATE, won(deal), preview=True)
     rig.clock.advance(5)
     rig.org.update("Opportunity", deal, {"NextStep": "Wait for the board"}, by=SOMEBODY)
     ended = await rig.drive(intent)
-    assert (ended.status, ended.calls) == (RunStatus.FAILED, ["REFUSED"])
-    assert ended.outcome.error_code == "CHANGED_SINCE_PREVIEW"
+    assert (ended.status, ended.calls, ended.outcome.error_code) == (RunStatus.FAILED, [], "STALE_PREVIEW")
+    assert intent.preview is not None
+    reply = await rig.call(UPDATE, won(deal), expected_version=intent.preview.version_tag)
+    assert (reply.result.value, reply.error_code) == ("REFUSED", "CHANGED_SINCE_PREVIEW")
     assert rig.server.writes == []
 
 
@@ -71,7 +73,7 @@ async def test_two_changes_within_one_second_are_told_apart(rig: Rig, deal: str)
     intent = await rig.approve(UPDATE, won(deal), preview=True)
     rig.org.update("Opportunity", deal, {"StageName": "Prospecting"}, by=SOMEBODY)
     ended = await rig.drive(intent)
-    assert (ended.status, ended.outcome.error_code) == (RunStatus.FAILED, "CHANGED_SINCE_PREVIEW")
+    assert (ended.status, ended.outcome.error_code) == (RunStatus.FAILED, "STALE_PREVIEW")
 
 
 async def test_a_value_that_is_there_already_is_not_written(rig: Rig, deal: str) -> None:

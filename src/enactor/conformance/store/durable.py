@@ -177,6 +177,10 @@ class DurableSuite(StoreSuite):
         assert used == 0
         await store.close()
 
+
+class EmbeddedSuite(StoreSuite):
+    """What only a store that belongs to one process promises."""
+
     async def test_a_store_is_open_once(self, store: Store, open_store: OpenStore, build: Builder) -> None:
         """While it is open a second opening of the same store is refused, and the first one goes on."""
         with pytest.raises(StoreFailed):

@@ -28,6 +28,7 @@ from enactor.ports.commands import (
     Conflict,
     ConflictKind,
     RecordOutcome,
+    ReleaseEffectKey,
     ReserveRequest,
     SetKillSwitch,
     UpdateAttempt,
@@ -256,6 +257,19 @@ class IntentSuite(StoreSuite):
         await still_held((await calling(store, build, effect_key="calling"))[0], "calling")
         await still_held((await ended(store, build, RunStatus.IN_DOUBT, effect_key="doubt"))[0], "doubt")
         await still_held((await ended(store, build, RunStatus.SUCCEEDED, effect_key="done"))[0], "done")
+
+    async def test_an_effect_that_was_taken_back_gives_its_key_back(self, store: Store, build: Builder) -> None:
+        """The holder's own key alone, and only once: whoever has it since keeps it."""
+        first, _ = await ended(store, build, RunStatus.SUCCEEDED, effect_key=KEY)
+        release = ReleaseEffectKey(tenant_id=TENANT, action_intent_id=first.action_intent_id)
+        other, _ = await ended(store, build, RunStatus.SUCCEEDED, effect_key="another")
+        await store.commit([ReleaseEffectKey(tenant_id=TENANT, action_intent_id=other.action_intent_id)])
+        assert await store.effect_holder(TENANT, KEY) == first.action_intent_id
+        await store.commit([release])
+        assert await store.effect_holder(TENANT, KEY) is None
+        second = await approved(store, build, effect_key=KEY)
+        await store.commit([release])
+        assert await store.effect_holder(TENANT, KEY) == second.action_intent_id
 
     async def test_an_edit_moves_the_effect_key(self, store: Store, build: Builder) -> None:
         """A revision with another effect claims its key and frees the old one, unless the new one is taken."""

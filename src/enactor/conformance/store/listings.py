@@ -271,7 +271,7 @@ class ListingSuite(StoreSuite):
     # -- due and expired -----------------------------------------------------------------------------------------
 
     async def test_what_is_due_is_found_in_order(self, store: Store, build: Builder, clock: ManualClock) -> None:
-        """Approved and unstarted, running, and in doubt past its deadline: of every tenant, and nothing else."""
+        """Approved and unstarted, running, in doubt or failed past its deadline: of every tenant, and nothing else."""
         made = await self._one_of_each(store, build)
         theirs = await approved(store, build, tenant_id="globex")
         shadow = build.approved(shadow=True)
@@ -281,6 +281,11 @@ class ListingSuite(StoreSuite):
             intent, attempt = await ended(store, build, RunStatus.IN_DOUBT)
             later = replace(attempt, deadline_at=deadline)
             await store.commit([UpdateAttempt(attempt=later, expected_fence=1, expected_status=RunStatus.IN_DOUBT)])
+            doubtful.append(intent)
+        for deadline in (clock.now_ms(), clock.now_ms() + 1):
+            intent, attempt = await ended(store, build, RunStatus.FAILED)
+            later = replace(attempt, deadline_at=deadline)
+            await store.commit([UpdateAttempt(attempt=later, expected_fence=1, expected_status=RunStatus.FAILED)])
             doubtful.append(intent)
         waiting_intent, waiting = await running(store, build)
         until = replace(waiting, resume_at=clock.now_ms() + 60_000)
@@ -294,6 +299,7 @@ class ListingSuite(StoreSuite):
             self._due(made["RUNNING"], RunStatus.RUNNING, deadline_at=clock.now_ms() + 120_000),
             self._due(theirs),
             self._due(doubtful[0], RunStatus.IN_DOUBT, deadline_at=clock.now_ms()),
+            self._due(doubtful[3], RunStatus.FAILED, deadline_at=clock.now_ms()),
             self._due(
                 waiting_intent, RunStatus.RUNNING, resume_at=until.resume_at, deadline_at=clock.now_ms() + 120_000
             ),

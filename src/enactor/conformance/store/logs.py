@@ -36,8 +36,8 @@ async def written(store: Store, build: Builder, count: int, tenant_id: str = TEN
     """So many entries of a tenant, in the ledger and in no log."""
     after = await store.last_position()
     for begin in range(0, count, 50):
-        intents = [build.intent(tenant_id=tenant_id) for _ in range(min(50, count - begin))]
-        await store.commit([build.entry(intent) for intent in intents])
+        intent = build.intent(tenant_id=tenant_id)
+        await store.commit([build.entry(intent) for _ in range(min(50, count - begin))])
     return tuple(row for row in await store.log_feed(after, 10_000) if row.tenant_id == tenant_id)
 
 

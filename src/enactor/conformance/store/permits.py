@@ -92,6 +92,18 @@ class PermitSuite(StoreSuite):
         await store.commit([take(follower, intent)])
         assert await permits(store, intent.action_intent_id) == (refusal, follower)
 
+    async def test_two_intents_can_call_under_one_key(self, store: Store, build: Builder) -> None:
+        """Every undo of a run has the same key: a permit is known by its intent and number, not by its key."""
+        made = []
+        for _ in range(2):
+            intent, attempt = await running(store, build)
+            permit = build.permit(attempt, idempotency_key="ab" * 32)
+            await store.commit([take(permit, intent)])
+            made.append((intent, permit))
+        for intent, permit in made:
+            assert await permits(store, intent.action_intent_id) == (permit,)
+            await store.commit([SettlePermit(permit=replace(permit, result=CallResult.REFUSED))])
+
     async def test_of_racing_permits_one_is_taken(self, store: Store, build: Builder) -> None:
         """Fifty callers of one run at once: one may call."""
         intent, attempt = await running(store, build)

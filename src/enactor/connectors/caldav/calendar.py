@@ -12,7 +12,7 @@ from enactor.connectors.caldav.events import MEDIA_TYPE, uid_in
 from enactor.connectors.caldav.settings import CalendarSettings
 from enactor.connectors.http_call import Answer, Unclear
 from enactor.connectors.http_target import HttpTarget, refusal
-from enactor.connectors.sdk import NotSent, Refused, ToolCall
+from enactor.connectors.sdk import ChangedSince, NotSent, Refused, ToolCall
 from enactor.domain.errors import ErrorClass
 from enactor.ports.clock import Clock
 
@@ -194,4 +194,4 @@ class RemoteCalendar:
 
 def changed_since() -> Refused:
     """Somebody changed the event, and a person has to see what becomes of it."""
-    return Refused("CHANGED_SINCE", "Somebody changed the event since; take it back by hand.")
+    return ChangedSince("Somebody changed the event since; take it back by hand.")

@@ -51,6 +51,14 @@ class CalendarConnector(Connector):
 
     def __init__(self, settings: CaldavSettings, context: ConnectorContext) -> None:
         self.configuration_version = digest(["enactor/caldav/v1", settings.model_dump(mode="json")])[:32]
+        self._versions = {
+            (one.tenant, account): digest(
+                # What serves one account, and of the others that share the calendar nothing.
+                ["enactor/caldav/v1", {**one.model_dump(mode="json"), "accounts": [account]}]
+            )[:32]
+            for one in settings.calendars
+            for account in one.accounts
+        }
         self._clock = context.clock
         self._calendars: dict[tuple[str, str], RemoteCalendar] = {}
         self._all: list[RemoteCalendar] = []
@@ -67,6 +75,9 @@ class CalendarConnector(Connector):
         if not context.settings:
             raise ConfigurationError("The connector caldav needs [[connector_settings.caldav.calendars]].")
         return cls(CaldavSettings.of(context.settings), context)
+
+    def version_for(self, tenant_id: str, account_id: str) -> str:
+        return self._versions.get((tenant_id, account_id), "")
 
     async def doctor(self) -> Sequence[Check]:
         return [check for one in self._all for check in await doctoring.examine(one)]

@@ -54,6 +54,14 @@ class SalesforceConnector(Connector):
 
     def __init__(self, settings: SalesforceSettings, context: ConnectorContext) -> None:
         self.configuration_version = digest(["enactor/salesforce/v1", settings.model_dump(mode="json")])[:32]
+        self._versions = {
+            (one.tenant, account): digest(
+                # What serves one account, and of the others that share the organization nothing.
+                ["enactor/salesforce/v1", {**one.model_dump(mode="json"), "accounts": {account: theirs}}]
+            )[:32]
+            for one in settings.organizations
+            for account, theirs in one.accounts.items()
+        }
         self._clock = context.clock
         self._organizations: dict[tuple[str, str], Organization] = {}
         self._all: list[Organization] = []
@@ -70,6 +78,9 @@ class SalesforceConnector(Connector):
         if not context.settings:
             raise ConfigurationError("The connector salesforce needs [[connector_settings.salesforce.organizations]].")
         return cls(SalesforceSettings.of(context.settings), context)
+
+    def version_for(self, tenant_id: str, account_id: str) -> str:
+        return self._versions.get((tenant_id, account_id), "")
 
     async def doctor(self) -> Sequence[Check]:
         return [check for one in self._all for check in await doctoring.examine(one)]

@@ -26,7 +26,17 @@ from enactor.connectors.salesforce.records import (
 )
 from enactor.connectors.salesforce.replies import DUPLICATE, errors_of, only
 from enactor.connectors.salesforce.site import Site, cannot_tell_when_refused, original_ref
-from enactor.connectors.sdk import Absent, CannotTell, Found, LookUpAnswer, Refused, ToolCall, ToolResult, UndoArguments
+from enactor.connectors.sdk import (
+    Absent,
+    CannotTell,
+    ChangedSince,
+    Found,
+    LookUpAnswer,
+    Refused,
+    ToolCall,
+    ToolResult,
+    UndoArguments,
+)
 from enactor.domain.errors import ErrorClass
 from enactor.domain.outcome import ObjectRef
 
@@ -101,7 +111,7 @@ async def delete_created(site: Site, args: UndoArguments, call: ToolCall) -> Too
     if record.get(site.organization.account_field(object_type)) is not None:
         site.check_account(object_type, record)
     if version is None or version_of(record, fields) != version:
-        raise Refused("CHANGED_SINCE", f"The {object_type} is not as it was left; take it back by hand.")
+        raise ChangedSince(f"The {object_type} is not as it was left; take it back by hand.")
     answer = await site.organization.write("DELETE", f"sobjects/{object_type}/{identity}", None, call)
     if answer.status == 204:
         return ToolResult(refs=(ref,))

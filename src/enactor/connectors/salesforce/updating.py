@@ -15,6 +15,7 @@ from enactor.connectors.salesforce.site import Site, cannot_tell_when_refused, o
 from enactor.connectors.sdk import (
     Absent,
     CannotTell,
+    ChangedSince,
     Found,
     LookUpAnswer,
     PreviewResult,
@@ -77,7 +78,7 @@ async def restore_field(site: Site, args: UndoArguments, call: ToolCall) -> Tool
         ref = site.ref(update.object_type, identity, version_of(record, (update.field,)))
         return ToolResult(refs=(ref,), message="The field has its earlier value already.")
     if version is None or version_of(record, (update.field,)) != version:
-        raise Refused("CHANGED_SINCE", "Somebody changed the record since, or its version is not known.")
+        raise ChangedSince("Somebody changed the record since, or its version is not known.")
     return await _write(site, update, identity, call)
 
 

@@ -24,13 +24,14 @@ from enactor.connectors.sdk.calls import (
 )
 from enactor.connectors.sdk.connector import Connector, compensation_of
 from enactor.connectors.sdk.functions import FUNCTION_CONNECTOR, FunctionConnector
-from enactor.connectors.sdk.refusals import NotSent, Refused
+from enactor.connectors.sdk.refusals import ChangedSince, NotSent, Refused
 from enactor.connectors.sdk.tools import ToolOptions, ToolSpec, spec_of, tool
 
 __all__ = [
     "FUNCTION_CONNECTOR",
     "Absent",
     "CannotTell",
+    "ChangedSince",
     "Connector",
     "Found",
     "FunctionConnector",

@@ -78,7 +78,11 @@ class PreviewResult(Struct, frozen=True, kw_only=True):
 class UndoArguments(BaseModel):
     """The arguments of a tool that undoes another: what it made, and the key it was made with.
 
+    The tool takes back only what it finds carrying that key at the version it was left at, where the target tells; it
+    raises `ChangedSince` otherwise, and finds nothing wrong with what is gone already.
+
     For tools that change what was there before: the arguments they were called with, and their preview's `before`.
+    The latter is filled in last, from what was approved: the proposer of an undo must not read it.
     """
 
     model_config = ConfigDict(extra="forbid")

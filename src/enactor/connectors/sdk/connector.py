@@ -21,6 +21,7 @@ class Connector:
     Attributes:
         name: the namespace of its tools: `tickets` makes `tickets.create`.
         configuration_version: names the endpoint and credential reference in force; it is part of what is approved.
+            See `version_for` where tenants or accounts have their own.
         verifies_account: its tools check that the object belongs to the call's account.
     """
 
@@ -51,6 +52,14 @@ class Connector:
             ConfigurationError: the settings are wrong; the message names them and never a secret.
         """
         return cls()
+
+    def version_for(self, tenant_id: str, account_id: str) -> str:
+        """The version of the configuration that serves a tenant's account; approvals bind this one.
+
+        A connector that keeps settings for each tenant answers with a version of those alone: a change of one tenant's
+        settings must not make what others approved stale.
+        """
+        return self.configuration_version
 
     @classmethod
     def configured_many(cls, context: ConnectorContext) -> tuple[Connector, ...]:

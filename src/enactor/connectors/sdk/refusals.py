@@ -32,6 +32,13 @@ class Refused(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
+class ChangedSince(Refused):
+    """What is to be taken back is not as it was left, or does not carry our key: a person has to look at it."""
+
+    def __init__(self, message: str, *, error_class: ErrorClass = ErrorClass.VALIDATION) -> None:
+        super().__init__("CHANGED_SINCE", message, error_class=error_class)
+
+
 class NotSent(Refused):
     """No byte of the request left: DNS, connect, TLS, a pool, or too late. Retryable unless said otherwise."""
 

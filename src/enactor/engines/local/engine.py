@@ -172,7 +172,8 @@ class LocalEngine:
         status = driven.status
         if self._listener is not None and status is not None and status is not RunStatus.RUNNING:
             self._listener(key[0], status)
-        over = driven.progress is not Progress.WAITING or status is RunStatus.IN_DOUBT
+        # What waits without running is looked up again when the sweeper finds it due.
+        over = driven.progress is not Progress.WAITING or status not in (None, RunStatus.RUNNING)
         if over and not ticket.again:
             del self._tickets[key]
             return

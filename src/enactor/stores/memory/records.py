@@ -264,6 +264,12 @@ class Records:
         yield
         recorded[key] = outcome
 
+    def release_effect_key(self, command: c.ReleaseEffectKey, unit: _Unit) -> Iterator[None]:
+        yield
+        intent = self.intents.get(command.action_intent_id)
+        if intent is not None and intent.tenant_id == command.tenant_id:
+            self._release(intent)
+
     def append_ledger(self, command: c.AppendLedger, unit: _Unit) -> Iterator[None]:
         yield
         record = command.record
@@ -382,6 +388,7 @@ _METHODS: Final[dict[type, Callable[..., Iterator[None]]]] = {
     c.DeprecateActionType: Records.deprecate_action_type,
     c.SetKillSwitch: Records.set_kill_switch,
     c.SetBudget: Records.set_budget,
+    c.ReleaseEffectKey: Records.release_effect_key,
     c.SetPolicies: Records.set_policies,
     c.CreateObject: Records.create_object,
     c.DeleteObject: Records.delete_object,

@@ -347,7 +347,7 @@ def _reaches(account_ids: tuple[str, ...] | None, account_id: str) -> bool:
 def _is_due(intent: ActionIntent, attempt: ExecutionAttempt | None, now_ms: int) -> bool:
     if attempt is None:
         return intent.status is IntentStatus.APPROVED and not intent.shadow
-    if attempt.status is RunStatus.IN_DOUBT:
+    if attempt.status in (RunStatus.IN_DOUBT, RunStatus.FAILED):
         return 0 < attempt.deadline_at <= now_ms
     return attempt.status is RunStatus.RUNNING
 

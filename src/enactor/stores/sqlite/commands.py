@@ -23,6 +23,7 @@ _METHODS: Final[dict[type, tuple[Method, Callable[[Any], object] | None]]] = {
     c.DoubtAfterRestore: (runs.doubt_after_restore, attrgetter("permit")),
     c.RequestCancel: (runs.request_cancel, None),
     c.RecordOutcome: (runs.record_outcome, attrgetter("outcome")),
+    c.ReleaseEffectKey: (runs.release_effect_key, None),
     c.AppendLedger: (runs.append_ledger, None),
     c.RegisterActionType: (conf.register_action_type, attrgetter("action_type")),
     c.DeprecateActionType: (conf.deprecate_action_type, attrgetter("action_type")),

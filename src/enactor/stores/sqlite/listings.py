@@ -103,7 +103,7 @@ def executions(
 _DUE: Final = """
 SELECT action_intent_id, tenant_id, status, run_number, resume_at, deadline_at FROM unfinished
 WHERE action_intent_id > ? AND shadow = 0
-AND (status IN ('PENDING', 'RUNNING') OR status = 'IN_DOUBT' AND deadline_at > 0 AND deadline_at <= ?)
+AND (status IN ('PENDING', 'RUNNING') OR status IN ('IN_DOUBT', 'FAILED') AND deadline_at > 0 AND deadline_at <= ?)
 ORDER BY action_intent_id LIMIT ?
 """
 _EXPIRED: Final = """
@@ -140,7 +140,8 @@ def expired(connection: sqlite3.Connection, now_ms: int, limit: int, after: str)
 _IN_SCOPE: Final = """
 SELECT id, i.account_id, i.action_type, (SELECT body FROM attempts WHERE action_intent_id = id) FROM (
     SELECT action_intent_id AS id FROM unfinished
-        WHERE action_intent_id > ?2 AND tenant_id = ?1 AND status <> 'PENDING_APPROVAL' AND shadow = 0
+        WHERE action_intent_id > ?2 AND tenant_id = ?1 AND status <> 'PENDING_APPROVAL' AND status <> 'FAILED'
+        AND shadow = 0
     UNION ALL SELECT action_intent_id FROM attempts INDEXED BY attempts_ended
         WHERE action_intent_id > ?2 AND tenant_id = ?1 AND updated_at >= ?3
         AND status <> 'RUNNING' AND status <> 'IN_DOUBT'

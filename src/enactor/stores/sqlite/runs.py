@@ -167,6 +167,14 @@ def record_outcome(book: Book, command: c.RecordOutcome, body: str, unit: Unit) 
     book.rows.add(sql.ADD_OUTCOME, (outcome.action_intent_id, *key, body))
 
 
+def release_effect_key(book: Book, command: c.ReleaseEffectKey, body: str, unit: Unit) -> Iterator[None]:
+    """Does `ReleaseEffectKey`."""
+    facts = book.states.get(command.action_intent_id).facts
+    yield
+    if facts is not None and facts.tenant_id == command.tenant_id:
+        book.release(command.action_intent_id, facts)
+
+
 def append_ledger(book: Book, command: c.AppendLedger, body: str, unit: Unit) -> Iterator[None]:
     """Does `AppendLedger`."""
     record = command.record

@@ -103,8 +103,11 @@ class IntentState:
 
     @property
     def unfinished(self) -> bool:
-        """Whether it is listed among what is not over."""
-        return self.unstarted if self.attempt is None else self.attempt.status in _OPEN
+        """Whether it is listed among what is not over: what failed too, while its compensation is looked up."""
+        attempt = self.attempt
+        if attempt is None:
+            return self.unstarted
+        return attempt.status in _OPEN or (attempt.status is RunStatus.FAILED and attempt.deadline_at > 0)
 
     def row(self, action_intent_id: str, facts: Facts) -> Row:
         """Its row in `unfinished`."""
