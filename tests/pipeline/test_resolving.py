@@ -2,10 +2,11 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from enactor.conformance.clocks import ManualClock
-from enactor.conformance.target import Act
+from enactor.conformance.target import ABSENCE_FINAL_AFTER_SECONDS, Act, Point
 from enactor.conformance.world import AGENT, ANA, BEA, TENANT, World, open_world
 from enactor.domain.attempt import RunStatus
 from enactor.domain.errors import EffectKeyTaken, Forbidden, IllegalTransition, IntentNotFound, InvalidInput
@@ -269,3 +270,53 @@ async def test_after_a_restore_from_backup(world: World, kind: str, there: bool,
     assert len(world.target.made) == (1 if there or status is S else 0)
     if status is D:
         assert (await world.outcome(intent)).error_code == "RESTORED_FROM_BACKUP"
+
+
+@pytest.mark.parametrize(("kind", "status", "sent"), [("keyed", S, 3), ("searched", S, 2), ("unsafe", D, 2)])
+async def test_what_had_failed_may_have_been_replayed_since_the_backup(
+    world: World, kind: str, status: RunStatus, sent: int
+) -> None:
+    """A replay after the restore is not the first one that anybody knows of: it goes by the ordinary rules too."""
+    world.target.script(Act.REFUSE_FOR_GOOD)
+    intent = await world.approved(kind)
+    await world.run(intent)
+    over = await world.approved(kind, expires_in_seconds=60)
+    world.target.script(Act.REFUSE_FOR_GOOD)
+    await world.run(over)
+    world.clock.advance(120)
+    await world.approved(kind)
+    before = len(world.target.sent)
+    # After the backup the first one was replayed, and did it.
+    key = (await world.permits(intent))[0].idempotency_key
+    world.target.made.append(("order-since", key))
+    world.target.sent.append(world.target.sent[0])
+    assert await world.service.restore.put_in_doubt() == 2, "the pending approval, and what can be replayed"
+    assert [permit.call_no for permit in await world.permits(over)] == [1], "its approval had run out by then"
+    await world.service.operations.replay(ANA, intent.action_intent_id, "once more")
+    await world.run(intent, 2)
+    assert await world.status(intent) is status
+    assert len(world.target.sent) - before == sent - 1
+    assert world.target.objects(key) == ["order-since"]
+
+
+async def test_the_evidence_is_in_the_ledger_before_the_repeat(world: World) -> None:
+    """The look-up that allowed another call is recorded in an earlier entry than that call's permit."""
+    world.target.script(Act.LOSE_REQUEST)
+    intent = await world.approved("searched")
+    hold = world.target.hold(Point.CHECK, 2)
+    running = asyncio.create_task(world.run(intent))
+    await hold.reached.wait()
+    entries = await world.entries(intent)
+    told = [(entry.event_type, msgspec.json.decode(entry.data)) for entry in entries]
+    kinds = [kind for kind, _ in told]
+    looked, repeated = kinds.index(LedgerEvent.LOOKUP_PERFORMED), len(kinds) - 1
+    assert kinds[repeated] is LedgerEvent.WRITE_PERMITTED, "the second call has not left yet"
+    assert looked < repeated
+    found, permit = told[repeated - 1][1], told[repeated][1]
+    assert (told[repeated - 1][0], found["found"]) == (LedgerEvent.LOOKUP_PERFORMED, False)
+    assert "an absence is final" in permit["reason"]
+    sent_by = (await world.permits(intent))[0].call_not_after
+    assert found["asked_at"] >= sent_by + ABSENCE_FINAL_AFTER_SECONDS * 1000
+    hold.release()
+    await running
+    assert await world.status(intent) is S

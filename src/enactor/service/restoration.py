@@ -1,18 +1,19 @@
 """After a restore from backup: whatever may have been executed since the backup was made says so.
 
-The restored store knows nothing of what happened after the backup, and the world does. Each intent that was not over
-is given a call 0 of unknown result. From there the ordinary rules hold: where the target honours our key it is called
-again under the same key, where it can be searched it is looked up first, and elsewhere a person has to resolve it.
+The restored store knows nothing of what happened after the backup, and the world does. Each intent that was not over,
+or whose run had failed or was cancelled and could still be replayed, is given a call 0 of unknown result. From there
+the ordinary rules hold: where the target honours our key it is called again under the same key, where it can be
+searched it is looked up first, and elsewhere a person has to resolve it.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from enactor.domain.attempt import Phase
-from enactor.domain.intent import ActionIntent
+from enactor.domain.attempt import Phase, RunStatus
+from enactor.domain.intent import ActionIntent, IntentStatus, is_expired
 from enactor.domain.ledger import LedgerEvent
-from enactor.domain.permit import CallResult, WritePermit
+from enactor.domain.permit import CallResult, WritePermit, done_by
 from enactor.domain.time import epoch_ms
 from enactor.pipeline.start import effect_idempotency_key
 from enactor.ports.commands import DoubtAfterRestore
@@ -20,6 +21,7 @@ from enactor.service.core import Core
 
 _PAGE: Final = 500
 _FAR_FUTURE_MS: Final = 2**52
+_REPLAYABLE: Final = frozenset({LedgerEvent.ACTION_FAILED, LedgerEvent.EXECUTION_CANCELLED})
 
 
 class Restoration:
@@ -43,6 +45,28 @@ class Restoration:
                     await self._mark(records.intent)
                     count += 1
             after = due[-1].action_intent_id
+        return count + await self._mark_replayable()
+
+    async def _mark_replayable(self) -> int:
+        """Marks what had failed and may have been replayed since. Which those are is only in the ledger."""
+        ended: dict[tuple[str, str], None] = {}
+        position, made_at = 0, 0
+        while entries := await self._core.store.entries_after(position, _PAGE):
+            for entry in entries:
+                if entry.event_type in _REPLAYABLE:
+                    ended[entry.tenant_id, entry.action_intent_id] = None
+            position, made_at = entries[-1].position, max(made_at, epoch_ms(entries[-1].timestamp))
+        count = 0
+        for tenant_id, action_intent_id in ended:
+            records = await self._core.store.execution(tenant_id, action_intent_id)
+            attempt = records.attempt if records else None
+            if records is None or attempt is None or attempt.status not in (RunStatus.FAILED, RunStatus.CANCELLED):
+                continue
+            intent = records.intent
+            known = done_by(records.permits, Phase.EFFECT) is not None
+            if intent.status is IntentStatus.APPROVED and not known and not is_expired(intent, made_at):
+                await self._mark(intent)
+                count += 1
         return count
 
     async def _mark(self, intent: ActionIntent) -> None:
