@@ -1,7 +1,7 @@
 """Each connector against the suite of connectors."""
 
 from collections.abc import AsyncIterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 from msgspec.structs import replace
@@ -21,7 +21,7 @@ from tests.connectors.openapi.rig import CREATE, IDEMPOTENT, TEA
 from tests.connectors.openapi.rig import TOOL as LOOKED_UP
 from tests.connectors.openapi.rig import Rig as OrdersRig
 from tests.connectors.proxy import Proxy
-from tests.connectors.salesforce.rig import DEAL, TASK
+from tests.connectors.salesforce.rig import TASK
 from tests.connectors.salesforce.rig import Rig as SalesforceRig
 
 
@@ -59,16 +59,18 @@ class TestInternal(ConnectorConformance):
         return NoteSubject()
 
 
-class SalesforceSubject(Subject):
-    bad_arguments: ClassVar[Any] = [{"subject": "x", "due_date": 7}, {"name": "x"}, {"subject": ""}]
+class TaskSubject(Subject):
+    tool = "crm.create_task"
+    arguments: ClassVar = TASK
+    bad_arguments: ClassVar = [{"subject": "x", "due_date": 7}, {"name": "x"}, {"subject": ""}]
 
-    def __init__(self, rig: SalesforceRig, object_type: str) -> None:
-        self._rig, self._object_type = rig, object_type
+    def __init__(self, rig: SalesforceRig) -> None:
+        self._rig = rig
         super().__init__(rig.connector)
 
     async def objects(self) -> int:
         """Those that are not in the recycle bin."""
-        return len(self._rig.org.live(self._object_type))
+        return len(self._rig.org.live("Task"))
 
     async def writes(self) -> int:
         """What came to the server."""
@@ -76,30 +78,19 @@ class SalesforceSubject(Subject):
 
     async def change(self, ref: ObjectRef) -> None:
         """Another user edits the record."""
-        self._rig.org.update(self._object_type, ref.object_id, {"Description": "Mine now."})
-
-
-class TaskSubject(SalesforceSubject):
-    tool = "crm.create_task"
-    arguments: ClassVar = TASK
-
-
-class OpportunitySubject(SalesforceSubject):
-    tool = "crm.create_opportunity"
-    arguments: ClassVar = DEAL
+        self._rig.org.update("Task", ref.object_id, {"Description": "Mine now."})
 
 
 class TestSalesforce(ConnectorConformance):
-    """Tasks and opportunities in the local organization."""
+    """Tasks in the local organization."""
 
-    @pytest.fixture(params=[(TaskSubject, "Task"), (OpportunitySubject, "Opportunity")], ids=["task", "opportunity"])
-    async def subject(self, request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
+    @pytest.fixture
+    async def subject(self) -> AsyncIterator[Subject]:
         """Over an organization with two accounts."""
         clock = ManualClock()
         async with SalesforceServer(clock) as server:
             rig = SalesforceRig(server, clock)
-            kind, object_type = request.param
-            yield kind(rig, object_type)
+            yield TaskSubject(rig)
             await rig.close()
 
 

@@ -7,6 +7,7 @@ import functools
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
 import httpx
@@ -51,6 +52,8 @@ class HttpTarget:
         timeout = httpx.Timeout(_READ_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
         self._client = httpx.AsyncClient(
             headers={"Accept-Encoding": "identity", "User-Agent": "enactor"},
+            # No cookie is kept: one call must not change who the next one is.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             transport=transport,
             timeout=timeout,
             trust_env=False,

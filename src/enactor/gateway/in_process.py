@@ -111,8 +111,10 @@ class InProcessToolPlane:
             bound.spec.arguments.model_validate_json(canonical(stand_in))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "arguments"
-            raise InvalidParameters(f"Argument '{where}' of {tool_name}: {first['msg']}.", parameter=where) from None
+            where = ".".join(str(part) for part in first["loc"])
+            what = f"Argument '{where}' of {tool_name}" if where else f"The arguments of {tool_name}"
+            reason = first["msg"].removeprefix("Value error, ")
+            raise InvalidParameters(f"{what}: {reason}.", parameter=where or "arguments") from None
 
     async def call(self, request: CallRequest, check: Callable[[], bool]) -> Reply:
         """Makes the call once and says how it ended; see `ports.tools`."""

@@ -60,6 +60,9 @@ def serve(settings: Settings) -> int:
     logging.basicConfig(
         level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
+    for name in ("httpcore", "httpx", "httpx2"):
+        # They log addresses with their queries, and at "debug" headers: what is sent to targets is nobody else's.
+        logging.getLogger(name).setLevel(logging.WARNING)
     if settings.engine != "local":
         raise ConfigurationError(f"This version has no {settings.engine} engine; use --engine local.")
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
