@@ -165,6 +165,26 @@ async def test_so_many_at_once() -> None:
     assert guarded.plane.counts()["target"].out == 0
 
 
+async def test_look_ups_take_room_and_are_never_kept_waiting() -> None:
+    """Two look-ups are out where one call may be: a call waits until both have come back."""
+    guarded = Guarded(concurrency=1)
+    holds = [guarded.target.hold(Point.LOOK_UP, number) for number in (1, 2)]
+    looks = [
+        asyncio.create_task(guarded.plane.look_up(guarded.request("searched", call_no=number))) for number in (1, 2)
+    ]
+    for hold in holds:
+        await hold.reached.wait()
+    waiting = guarded.started()
+    await guarded.clock.until_asleep(1)
+    holds[0].release()
+    await looks[0]
+    assert (guarded.target.sent, guarded.plane.counts()["target"].out) == ([], 1)
+    holds[1].release()
+    assert (await waiting).result is CallResult.DONE
+    await looks[1]
+    assert guarded.plane.counts()["target"].out == 0
+
+
 async def test_a_caller_that_goes_away_leaves_its_place() -> None:
     """Cancelled while it waits, or in its call: the place is free, and nothing is known of the target by that."""
     guarded = Guarded(concurrency=1, failures=1)
@@ -218,6 +238,15 @@ async def test_look_ups_are_put_off_and_not_answered() -> None:
     guarded.target.blind = False
     assert (await guarded.plane.look_up(guarded.request("searched", idempotency_key="x"))).found is False
     assert (await guarded.call()).result is CallResult.DONE
+
+
+async def test_reads_that_work_forgive_no_failed_writes() -> None:
+    """A target that answers every look-up and no call is found out all the same."""
+    guarded = Guarded(failures=3)
+    for _ in range(3):
+        assert (await guarded.call(Act.LOSE_REQUEST, tool="searched")).deferred_reason == ""
+        await guarded.plane.look_up(guarded.request("searched"))
+    assert (await guarded.call(tool="searched")).deferred_reason
 
 
 async def test_a_plane_that_forgets_the_time_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:

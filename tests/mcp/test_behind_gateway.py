@@ -19,10 +19,15 @@ from enactor.connectors.sdk import ToolCall, ToolResult, tool
 from enactor.domain.action_type import WriteMode
 from enactor.domain.errors import ConfigurationError
 from enactor.domain.permit import CallResult
+from enactor.gateway.mcp_plane import McpToolPlane
+from enactor.gateway.mcp_rules import McpServer
 from enactor.mcp.tool_server import GATEWAY
 from enactor.settings import McpSettings, Settings, load
 from enactor.stores.memory import MemoryStore
 from enactor.wiring.mcp import detour_of, doors_of
+from tests.gateway.hostile import Call, Hostile
+from tests.gateway.rig import CREATE
+from tests.gateway.rig import Rig as GatewayRig
 from tests.gateway.servers import listen, serving
 from tests.http.world import World, world_of
 from tests.mcp.agent import facing
@@ -253,6 +258,36 @@ async def test_one_process_calls_its_own_gateway(key_file: Path) -> None:
         gone = await world.assembly.tools.call(request, timely)
         assert (gone.result, gone.error_code, gone.retryable) == (CallResult.NOT_SENT, "TOOL_UNREACHABLE", True)
         assert (await world.assembly.tools.look_up(request)).found is None
+
+
+async def test_a_token_goes_no_further_than_the_gateway(key_file: Path, tmp_path: Path) -> None:
+    """Behind the gateway is an MCP server of somebody else's: it is called once, and sees nothing of the token."""
+    seen_there: list[str] = []
+
+    async def behave(call: Call) -> None:
+        seen_there.append(json.dumps([call.headers, call.message]))
+        await call.result({"content": [], "structuredContent": {"ticket": {"id": "T-1"}}})
+
+    rig = GatewayRig(tmp_path)
+    store = MemoryStore(rig.clock)
+    listening = listen()
+    settings = settings_of(key_file, listening.getsockname()[1], "tickets")
+    detour = detour_of(settings, store, rig.clock, SeededRandomness(7))
+    async with Hostile(behave) as server:
+        plane = McpToolPlane([rig.target(McpServer(name="tickets", url=server.url, rules=CREATE))], rig.clock)
+        async with world_of(key_file, clock=rig.clock, store=store, detour=detour, mcp=plane) as world:
+            (door,) = doors_of(settings, world.assembly, world.deps)
+            world.app.router.routes.extend(door.routes())
+            await door.start()
+            seen = Seen(world.app)
+            async with serving(seen, listening):
+                intent = await world.executed("TICKETS_CREATE", title="Printer")
+            await door.stop()
+            status = (await world.ana.get(f"/v1/executions/{intent['action_intent_id']}")).json()
+    assert (status["status"], len(seen.tokens), len(seen_there)) == ("SUCCEEDED", 1, 1)
+    parts = seen.tokens[0].split(".")
+    assert not any(part in seen_there[0] for part in parts)
+    assert "authorization" not in seen_there[0].lower()
 
 
 def test_what_has_to_be_said(tmp_path: Path, key_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

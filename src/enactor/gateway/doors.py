@@ -135,13 +135,13 @@ class Door:
         return self.breaker.enter(now)
 
     def leave(self) -> None:
-        """What passed has come back; whoever waits longest passes."""
-        while self._queue:
+        """What passed has come back; whoever waits longest gets its place, unless look-ups have taken it."""
+        self.out -= 1
+        while self._queue and self.has_room:
             waiting = self._queue.popleft()
             if not waiting.done():
+                self.out += 1
                 waiting.set_result(None)
-                return
-        self.out -= 1
 
     def learn(self, clock: Clock, reply: Reply, *, probe: bool) -> None:
         """Takes notice of what a call's reply says about the target."""

@@ -138,8 +138,9 @@ class GuardedPlane:
             answer = LookUpResult(found=None, message="The look-up took too long.")
         finally:
             door.leave()
-            if told:
-                door.breaker.succeeded(probe=entered)
+            # Reads may work where writes do not: a look-up that is answered opens a door, and forgives no failed call.
+            if told and entered:
+                door.breaker.succeeded(probe=True)
             else:
                 door.breaker.said_nothing(probe=entered)
         return answer
