@@ -74,7 +74,7 @@ def store_address(url: str) -> StoreAddress:
             raise ConfigurationError("A memory store is written memory:// and nothing else.")
         return StoreAddress(scheme="memory")
     if scheme == "dynamodb":
-        if not parts.netloc or unknown_options(options, {"prefix", "endpoint"}):
+        if not parts.netloc or unknown_options(options, {"prefix", "endpoint", "artifacts"}):
             raise ConfigurationError("A DynamoDB store is dynamodb://region?prefix=cc-native.")
         return StoreAddress(scheme="dynamodb", region=parts.netloc, options=options)
     return StoreAddress(scheme="postgresql", options=options)

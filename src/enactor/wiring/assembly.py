@@ -29,7 +29,7 @@ from enactor.ports.secrets import SecretSource
 from enactor.ports.store import Store
 from enactor.service import Core, Limits, LogOptions, Service
 from enactor.service.keeper import LedgerKeeper
-from enactor.settings import store_address
+from enactor.settings import StoreAddress, store_address
 from enactor.wiring.faults import watched_plane, watched_store
 from enactor.wiring.ledger import ephemeral_signers
 
@@ -116,9 +116,24 @@ async def open_store(url: str, clock: Clock, on_failure: Callable[[], None] | No
             prefix=address.options.get("prefix", DynamoStore.DEFAULT_PREFIX),
             endpoint=address.options.get("endpoint"),
             on_failure=on_failure,
+            artifacts=s3_artifacts(address) if "artifacts" in address.options else None,
         )
         return watched_store(dynamo, os.environ)
     raise ConfigurationError(f"This version has no {address.scheme} store; use sqlite:///enactor.db.")
+
+
+def s3_artifacts(address: StoreAddress) -> ArtifactStore:
+    """Artifacts in the bucket that a DynamoDB store's URL names as `artifacts=bucket/prefix`.
+
+    Raises:
+        ConfigurationError: the SDK is not installed, or its settings are wrong.
+    """
+    from enactor.gateway.aws_artifacts import S3Artifacts
+    from enactor.stores.dynamodb.client import sdk_client
+
+    bucket, _, prefix = address.options["artifacts"].partition("/")
+    client = sdk_client("s3", address.region, address.options.get("endpoint"), attempts=4)
+    return S3Artifacts(client, bucket, f"{prefix.rstrip('/')}/" if prefix else "")
 
 
 def create_tables(url: str) -> list[str]:

@@ -24,17 +24,19 @@ class Fault(Struct, frozen=True):
     """What a call of DynamoDB shall meet.
 
     Attributes:
-        operation: the API's name, such as `TransactWriteItems`.
+        operation: the API's name, such as `TransactWriteItems`; empty for any.
         kind: `throttle`, `conflict` (with another transaction) and `unavailable` happen instead of the call,
             `hang_up` too, without an answer; `lose_answer` happens after the call has been done.
         after: so many calls are left alone first.
         times: so many calls meet it, one after the other.
+        every: instead, the first of every so many calls meets it, for as long as the emulator runs.
     """
 
     operation: str
     kind: str
     after: int = 0
     times: int = 1
+    every: int = 0
 
 
 class Emulator:

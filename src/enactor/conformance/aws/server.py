@@ -148,6 +148,7 @@ class Application:
             if operation == "TransactWriteItems":
                 reasons = write(backend, request["TransactItems"])
                 if reasons:
+                    self._units["cancelled"] += 1
                     more = {"CancellationReasons": reasons}
                     return _collected(_error, "TransactionCanceledException", "Transaction cancelled", more)
                 return _json({})
@@ -181,7 +182,13 @@ class Application:
     def _fault(self, operation: str) -> str:
         """The fault that is due at this call; each happens as often as it was asked for."""
         for fault in self._faults:
-            if fault["operation"] == operation:
+            if fault["operation"] not in (operation, ""):
+                continue
+            if fault["every"]:
+                fault["calls"] = fault.get("calls", 0) + 1
+                if fault["calls"] % fault["every"] == 1:
+                    return str(fault["kind"])
+            else:
                 fault["after"] -= 1
                 if fault["after"] < 0:
                     fault["times"] -= 1

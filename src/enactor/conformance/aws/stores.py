@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from enactor.conformance.aws.emulator import REGION, Emulator
 from enactor.conformance.clocks import SeededRandomness
+from enactor.ports.artifacts import ArtifactStore
 from enactor.ports.clock import Clock
 from enactor.stores.dynamodb import DynamoStore
 from enactor.stores.dynamodb.book import Shape
@@ -32,7 +34,13 @@ async def without_pause(seconds: float) -> None:
     await asyncio.sleep(0)
 
 
-async def opened(client: Any, clock: Clock, shape: Shape = SHAPE) -> DynamoStore:
+async def opened(
+    client: Any,
+    clock: Clock,
+    shape: Shape = SHAPE,
+    on_failure: Callable[[], None] | None = None,
+    artifacts: ArtifactStore | None = None,
+) -> DynamoStore:
     """Opens the store. Each one's tokens are its own, as those of different processes are."""
     global _opened  # noqa: PLW0603 - a count of this process's stores
     _opened += 1
@@ -44,4 +52,6 @@ async def opened(client: Any, clock: Clock, shape: Shape = SHAPE) -> DynamoStore
         client=client,
         shape=shape,
         sleep=without_pause,
+        on_failure=on_failure,
+        artifacts=artifacts,
     )

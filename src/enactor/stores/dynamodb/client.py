@@ -28,6 +28,7 @@ _LONGEST_PAUSE: Final = 2.0
 _CONNECT_SECONDS: Final = 3
 READ_SECONDS: Final = 10
 _BATCH: Final = 100
+_NO_CAPACITY: Final = "DynamoDB has no capacity for this, or cannot be reached. What was acknowledged is kept."
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -59,10 +60,20 @@ class Dynamo:
         prefix: of the tables' names.
         patience: for calls that have to be repeated.
         owned: closing this closes the client.
+        whole: brings back what of an item was put aside.
     """
 
-    def __init__(self, client: Any, prefix: str, patience: Patience, *, owned: bool = True) -> None:
+    def __init__(
+        self,
+        client: Any,
+        prefix: str,
+        patience: Patience,
+        *,
+        owned: bool = True,
+        whole: Callable[[Item], Awaitable[Item]] | None = None,
+    ) -> None:
         self._client = client
+        self._whole = whole
         self._owned = owned
         self._prefix = prefix
         self.patience: Final = patience
@@ -99,13 +110,28 @@ class Dynamo:
         """A call that may be repeated at will: a read, or a write that is the same when it is done twice."""
         for attempt in range(ATTEMPTS):
             try:
-                return await self.call(operation, **parameters)
-            except (NotNow, Unanswered):
-                await self.patience.pause(attempt)
+                return await self.patiently_once(operation, **parameters)
             except Cancelled:
                 # A snapshot met a transaction under way.
                 await self.patience.pause(attempt)
-        raise StoreFailed("DynamoDB has no capacity for this, or cannot be reached. What was acknowledged is kept.")
+        raise StoreFailed(_NO_CAPACITY)
+
+    async def patiently_once(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        """A call that is refused when it has been done already, by its condition or its token.
+
+        Raises:
+            Cancelled, ConditionFailed: it was refused; if an answer was lost before, perhaps for that reason.
+        """
+        for attempt in range(ATTEMPTS):
+            try:
+                return await self.call(operation, **parameters)
+            except (NotNow, Unanswered):
+                await self.patience.pause(attempt)
+        raise StoreFailed(_NO_CAPACITY)
+
+    async def whole(self, item: Item) -> Item:
+        """The item, with what of it was put aside."""
+        return item if self._whole is None else await self._whole(item)
 
     def address(self, key: Key) -> dict[str, Any]:
         """Table and key, as requests name an item."""
@@ -114,7 +140,7 @@ class Dynamo:
     async def get(self, key: Key) -> Item | None:
         """One item, strongly consistent."""
         answer = await self.patiently("get_item", **self.address(key), ConsistentRead=True)
-        return read_item(answer["Item"]) if "Item" in answer else None
+        return await self.whole(read_item(answer["Item"])) if "Item" in answer else None
 
     async def get_all(self, keys: Iterable[Key]) -> dict[Key, Item | None]:
         """Many items, each strongly consistent, and not all of one moment."""
@@ -135,7 +161,7 @@ class Dynamo:
             answer = await self.patiently("batch_get_item", RequestItems=request)
             for name, items in answer.get("Responses", {}).items():
                 for spelled_out in items:
-                    item = read_item(spelled_out)
+                    item = await self.whole(read_item(spelled_out))
                     found[Key(name.removeprefix(f"{self._prefix}-"), item["pk"], item["sk"])] = item
             request = answer.get("UnprocessedKeys") or {}
             if not request:
@@ -147,7 +173,8 @@ class Dynamo:
         """Up to 100 items as they were at one moment."""
         gets = [{"Get": self.address(key)} for key in keys]
         answer = await self.patiently("transact_get_items", TransactItems=gets)
-        return [read_item(found["Item"]) if found.get("Item") else None for found in answer["Responses"]]
+        found = [answered.get("Item") for answered in answer["Responses"]]
+        return [await self.whole(read_item(item)) if item else None for item in found]
 
     async def query(
         self,
@@ -200,14 +227,17 @@ class Dynamo:
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
-def sdk_client(service: str, region: str, endpoint: str | None, *, read_seconds: int = READ_SECONDS) -> Any:
-    """A client of the SDK that makes each call once: whoever calls decides whether it may be repeated.
+def sdk_client(
+    service: str, region: str, endpoint: str | None, *, read_seconds: int = READ_SECONDS, attempts: int = 1
+) -> Any:
+    """A client of the SDK. Unless told otherwise it makes each call once: whoever calls decides about repeating it.
 
     Args:
         service: such as `dynamodb`.
         region: its name.
         endpoint: instead of the region's own; without it `AWS_ENDPOINT_URL` counts.
         read_seconds: after so long without an answer a call counts as lost.
+        attempts: how often it makes a call that fails.
 
     Raises:
         ConfigurationError: the SDK is not installed, or its settings are wrong.
@@ -222,7 +252,7 @@ def sdk_client(service: str, region: str, endpoint: str | None, *, read_seconds:
         read_timeout=read_seconds,
         max_pool_connections=CONNECTIONS,
         parameter_validation=False,
-        retries={"total_max_attempts": 1},
+        retries={"total_max_attempts": attempts, "mode": "standard"},
     )
     try:
         return _session().create_client(service, region_name=region, endpoint_url=endpoint, config=config)

@@ -6,6 +6,7 @@ stands beside it. Ledger entries are attributes throughout, because people and s
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from typing import Any, Final, TypeVar
 
@@ -31,6 +32,12 @@ Record = TypeVar("Record")
 
 _PACKED_FROM: Final = 4_096
 """Characters: an item's size is what its write and its reads cost."""
+
+ARTIFACT: Final = "artifact"
+"""The attribute that refers to a record which was put aside, because an item has at most 400 KB."""
+
+_PUT_ASIDE_FROM: Final = 300_000
+"""Bytes, packed; the rest is for what stands beside it."""
 
 _encoder: Final = msgspec.json.Encoder()
 _decoders: Final[dict[type, msgspec.json.Decoder[Any]]] = {
@@ -66,16 +73,26 @@ def text_of(record: object) -> str:
 
 def body(record: object) -> dict[str, Any]:
     """The attribute that holds the record."""
-    text = text_of(record)
-    return {"body": text} if len(text) < _PACKED_FROM else {"packed": zlib.compress(text.encode())}
+    return {"body": text_of(record)}
+
+
+def stored(item: Item) -> Item:
+    """An item as it is written: a long record is packed, and one that is still too long only referred to."""
+    text = item.get("body")
+    if text is None or len(text) < _PACKED_FROM:
+        return item
+    rest = {name: value for name, value in item.items() if name != "body"}
+    content = text.encode()
+    packed = zlib.compress(content)
+    if len(packed) < _PUT_ASIDE_FROM:
+        return {**rest, "packed": packed}
+    return {**rest, ARTIFACT: f"artifact/sha256/{hashlib.sha256(content).hexdigest()}"}
 
 
 def record(kind: type[Record], item: Item) -> Record:
     """The record that an item holds."""
     text = item.get("body")
-    if text is None:
-        text = zlib.decompress(item["packed"]).decode()
-    return parsed(kind, text)
+    return parsed(kind, zlib.decompress(item["packed"]).decode() if text is None else text)
 
 
 def parsed(kind: type[Record], text: str) -> Record:

@@ -72,7 +72,7 @@ def _erase_listed(layer: Layer, known: OfIntent, name: str, erased_at: str) -> N
     for at in known.revisions:
         if (stored := layer.get(at)) is not None:
             earlier = erasure.erased_intent(codec.record(ActionIntent, stored), erased_at)
-            layer.put(at, {"action_intent_id": name, **codec.body(earlier)})
+            layer.put(at, {"action_intent_id": name, "tenant_id": earlier.tenant_id, **codec.body(earlier)})
     for at in known.approvals:
         if (stored := layer.get(at)) is not None:
             left = erasure.erased_approval(codec.record(Approval, stored))
@@ -86,7 +86,7 @@ def _erase_run(layer: Layer, unit: Unit, key: Key, run: Item) -> None:
     permits = permits_in(run)
     for permit in permits.values():
         if permit.idempotency_key != erasure.ERASED_KEY:
-            layer.delete(keys.permit(permit.idempotency_key, permit.call_no))
+            layer.delete(keys.permit(permit.idempotency_key, permit.action_intent_id, permit.call_no))
     left = [codec.text_of(erasure.erased_permit(permit)) for _, permit in sorted(permits.items())]
     layer.put(key, {**run, "permits": left})
     attempt = attempt_in(run)

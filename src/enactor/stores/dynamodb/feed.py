@@ -21,7 +21,7 @@ from enactor.ports.clock import Clock, Randomness
 from enactor.stores.dynamodb import codec, keys, tables
 from enactor.stores.dynamodb.book import Shape
 from enactor.stores.dynamodb.client import ATTEMPTS, Dynamo
-from enactor.stores.dynamodb.errors import Cancelled, NotNow, Unanswered
+from enactor.stores.dynamodb.errors import Cancelled
 from enactor.stores.dynamodb.keys import Key
 from enactor.stores.dynamodb.transaction import TOKEN
 from enactor.stores.dynamodb.wire import Item, spelled, spelled_item
@@ -125,8 +125,8 @@ class Feed:
                 while waiting:
                     waiting = waiting[await self._place(waiting) :]
                 return
-            except (Cancelled, NotNow, Unanswered):
-                # Another process placed meanwhile, or the answer was lost: what was placed is not found again.
+            except Cancelled:
+                # Another process placed meanwhile, or this one did and has lost the answer; both are seen by looking.
                 self._placed.clear()
                 self._surprised = True
                 await self._dynamo.patience.pause(attempt)
@@ -202,7 +202,7 @@ class Feed:
         }
         request += [self._page(log, page, token) for log, page in pages.items()]
         request += [self._stamp(ref) for ref in refs]
-        await self._dynamo.call("transact_write_items", TransactItems=request, ClientRequestToken=token)
+        await self._dynamo.patiently_once("transact_write_items", TransactItems=request, ClientRequestToken=token)
         self._last = refs[-1].position
         self._surprised = False
         for ref in refs:

@@ -51,12 +51,13 @@ def create_intent(layer: Layer, command: c.CreateIntent, unit: Unit) -> Iterator
 
 def release_effect_key(layer: Layer, command: c.ReleaseEffectKey, unit: Unit) -> Iterator[None]:
     """Does `ReleaseEffectKey`."""
-    tenant_id, account_id = account_of(layer, command.action_intent_id)
-    item = layer.get(keys.intent(tenant_id, account_id, command.action_intent_id))
     yield
-    if item is not None and tenant_id == command.tenant_id:
-        intent = codec.record(ActionIntent, item)
-        release(layer, tenant_id, intent.effect_key, command.action_intent_id)
+    place = layer.peek(keys.place(command.action_intent_id))
+    if place is not None and place.get("tenant_id") == command.tenant_id:
+        tenant_id, account_id = account_of(layer, command.action_intent_id)
+        item = layer.get(keys.intent(tenant_id, account_id, command.action_intent_id))
+        if item is not None:
+            release(layer, tenant_id, codec.record(ActionIntent, item).effect_key, command.action_intent_id)
 
 
 def update_intent(layer: Layer, command: c.UpdateIntent, unit: Unit) -> Iterator[None]:
@@ -88,7 +89,8 @@ def update_intent(layer: Layer, command: c.UpdateIntent, unit: Unit) -> Iterator
         claim(layer, tenant_id, intent.effect_key, intent.action_intent_id)
     if stored.revision != intent.revision:
         earlier = keys.revision(tenant_id, account_id, intent.action_intent_id, stored.revision)
-        layer.put(earlier, {"action_intent_id": intent.action_intent_id, **codec.body(stored)})
+        mine = {"action_intent_id": intent.action_intent_id, "tenant_id": tenant_id}
+        layer.put(earlier, {**mine, **codec.body(stored)})
     put_intent(layer, unit, intent)
     _count_pending(layer, stored, -1)
     _count_pending(layer, intent, 1)

@@ -87,9 +87,11 @@ def execution(tenant_id: str, account_id: str, action_intent_id: str) -> Key:
     return Key(tables.ATTEMPTS, chain(tenant_id, account_id), f"EXECUTION#{action_intent_id}")
 
 
-def permit(idempotency_key: str, call_no: int) -> Key:
-    """One call under an idempotency key."""
-    return Key(tables.DEDUPE, f"IDEMPOTENCY_KEY#{idempotency_key}", f"CALL#{call_no:08d}")
+def permit(idempotency_key: str, action_intent_id: str, call_no: int) -> Key:
+    """One call under an idempotency key, which every undo of one run shares."""
+    return Key(
+        tables.DEDUPE, f"IDEMPOTENCY_KEY#{idempotency_key}", f"ACTION_INTENT#{action_intent_id}#CALL#{call_no:06d}"
+    )
 
 
 def outcome(tenant_id: str, account_id: str, action_intent_id: str) -> Key:

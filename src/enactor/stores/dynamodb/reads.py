@@ -77,9 +77,22 @@ class Reader:
             condition="begins_with(#sk, :sk)",
             values={":sk": f"REVISION#{action_intent_id}#"},
         )
-        found = {record.revision: record async for record in _records(ActionIntent, earlier)}
+        whole = [await self._dynamo.whole(item) async for item in earlier]
+        found = {record.revision: record for record in (codec.record(ActionIntent, item) for item in whole)}
         found[newest.revision] = newest
         return tuple(record for _, record in sorted(found.items()))
+
+    async def put_aside(self, tenant_id: str, action_intent_id: str) -> list[str]:
+        """References to what of an intent and its revisions was put aside."""
+        account_id = await self.account_of(tenant_id, action_intent_id)
+        if account_id is None:
+            return []
+        chain = keys.chain(tenant_id, account_id)
+        found: list[str] = []
+        for begin in (f"ACTION_INTENT#{action_intent_id}", f"REVISION#{action_intent_id}#"):
+            items = self._dynamo.query(tables.INTENTS, chain, condition="begins_with(#sk, :sk)", values={":sk": begin})
+            found += [item[codec.ARTIFACT] async for item in items if codec.ARTIFACT in item]
+        return found
 
     async def approvals(self, tenant_id: str, action_intent_id: str) -> tuple[Approval, ...]:
         if not keys.fits(action_intent_id):

@@ -219,7 +219,7 @@ def _put_permit(layer: Layer, key: Key, permit: WritePermit) -> None:
     layer.put(key, {**item, "permits": [codec.text_of(known) for _, known in sorted(permits.items())]})
     # The copy that is found by its key. The execution's own item guards it.
     layer.put(
-        keys.permit(permit.idempotency_key, permit.call_no),
+        keys.permit(permit.idempotency_key, permit.action_intent_id, permit.call_no),
         {
             "action_intent_id": permit.action_intent_id,
             "tenant_id": permit.tenant_id,

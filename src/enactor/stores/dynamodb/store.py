@@ -16,8 +16,9 @@ from enactor.domain.outcome import ActionOutcome
 from enactor.domain.paging import Position, page_of, page_position, page_token, require_limit
 from enactor.domain.policy import PolicySet
 from enactor.domain.time import normal
+from enactor.ports.artifacts import ArtifactStore
 from enactor.ports.clock import Clock, Randomness
-from enactor.ports.commands import MAX_COMMANDS, Command, InternalObject, RequestKey
+from enactor.ports.commands import MAX_COMMANDS, Command, EraseIntent, InternalObject, RequestKey
 from enactor.ports.store import (
     ExecutionFilter,
     ExecutionRecords,
@@ -32,6 +33,7 @@ from enactor.stores.dynamodb.book import Shape
 from enactor.stores.dynamodb.client import Dynamo, Patience, Sleep, sdk_client
 from enactor.stores.dynamodb.consumers import Consumers
 from enactor.stores.dynamodb.feed import Feed
+from enactor.stores.dynamodb.large import LargeRecords
 from enactor.stores.dynamodb.listings import Lister
 from enactor.stores.dynamodb.log_reads import LogReaders
 from enactor.stores.dynamodb.migrate import SCHEMA_VERSION, layout
@@ -56,8 +58,10 @@ class DynamoStore(LogReaders):
         randomness: Randomness,
         poll_seconds: float,
         on_failure: Callable[[], None] | None,
+        large: LargeRecords,
     ) -> None:
         self._dynamo = dynamo
+        self._large = large
         self._location = location
         self._clock = clock
         searches = Searches(dynamo, shape)
@@ -82,6 +86,7 @@ class DynamoStore(LogReaders):
         sleep: Sleep | None = None,
         poll_seconds: float = 1.0,
         on_failure: Callable[[], None] | None = None,
+        artifacts: ArtifactStore | None = None,
     ) -> DynamoStore:
         """Opens the store of a region.
 
@@ -95,6 +100,7 @@ class DynamoStore(LogReaders):
             sleep: what pauses before a call is made again; the clock's, without one.
             poll_seconds: how often a wait looks for what other processes have written.
             on_failure: called when the store could not do a commit, or cannot tell whether it happened.
+            artifacts: where intents go that do not fit into an item; without it they are refused.
 
         Raises:
             ConfigurationError: the SDK is not installed, or its settings are wrong.
@@ -102,23 +108,28 @@ class DynamoStore(LogReaders):
         """
         patience = Patience(sleep or clock.sleep, randomness)
         shared = client is not None
-        dynamo = Dynamo(
-            client if shared else sdk_client("dynamodb", region, endpoint), prefix, patience, owned=not shared
-        )
+        large = LargeRecords(artifacts)
+        made = client if shared else sdk_client("dynamodb", region, endpoint)
+        dynamo = Dynamo(made, prefix, patience, owned=not shared, whole=large.whole)
         try:
             known = await layout(dynamo, shape or Shape())
         except BaseException:
             dynamo.close()
             raise
-        return cls(dynamo, known, f"{region}/{prefix}", clock, randomness, poll_seconds, on_failure)
+        return cls(dynamo, known, f"{region}/{prefix}", clock, randomness, poll_seconds, on_failure, large)
 
     async def commit(self, commands: Sequence[Command]) -> None:
         if self._closed:
             raise StoreFailed("The store is closed.")
         if len(commands) > MAX_COMMANDS:
             raise ValueError(f"a commit has at most {MAX_COMMANDS} commands, one for each record")
+        await self._large.put_aside(commands)
+        erased = [it for it in commands if isinstance(it, EraseIntent)]
+        aside = {it.action_intent_id: await self._reader.put_aside(it.tenant_id, it.action_intent_id) for it in erased}
         if commands:
             await self._writer.commit(tuple(commands))
+        for it in erased:
+            await self._large.forget(it.tenant_id, aside[it.action_intent_id])
 
     async def close(self) -> None:
         if self._closed:

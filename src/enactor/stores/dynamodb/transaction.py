@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Any, Final
 
 from msgspec import Struct
 
 from enactor.domain.errors import StoreFailed
+from enactor.stores.dynamodb import codec
 from enactor.stores.dynamodb.client import ATTEMPTS, Dynamo
 from enactor.stores.dynamodb.errors import NOT_NOW, Cancelled, NotNow, Unanswered
 from enactor.stores.dynamodb.keys import Key
@@ -67,14 +67,6 @@ def parts_of(layer: Layer) -> list[Part]:
     return parts
 
 
-class Ending(Enum):
-    """What a lost answer turns out to have been."""
-
-    DONE = "done"
-    NOT_DONE = "not done"
-    UNKNOWN = "unknown"
-
-
 class Sender:
     """Sends transactions.
 
@@ -107,19 +99,14 @@ class Sender:
             except Cancelled as cancelled:
                 in_the_way = _in_the_way(parts, cancelled)
                 # A repetition meets its own first sending as a stranger once its token is forgotten.
-                if in_the_way and not (lost and await self._ending(parts, token) is Ending.DONE):
-                    return in_the_way
                 if in_the_way:
-                    return None
+                    return None if lost and await self._happened(parts, token) else in_the_way
             except NotNow:
                 pass
             except Unanswered:
                 lost = True
-                ending = await self._ending(parts, token)
-                if ending is Ending.DONE:
+                if await self._happened(parts, token):
                     return None
-                if ending is Ending.UNKNOWN:
-                    raise StoreFailed(_CANNOT_TELL) from None
             await self._dynamo.patience.pause(attempt)
         if lost:
             raise StoreFailed(_CANNOT_TELL)
@@ -135,32 +122,33 @@ class Sender:
                 request["ExpressionAttributeValues"] = {":expected": {"S": part.expected}}
             request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
         if part.item is not None:
-            item = {**part.item, "pk": part.key.pk, "sk": part.key.sk, TOKEN: token}
+            item = {**codec.stored(part.item), "pk": part.key.pk, "sk": part.key.sk, TOKEN: token}
             return {"Put": {**request, "Item": spelled_item(item)}}
         if part.changes is not None:
             return {"Update": {**self._dynamo.address(part.key), **_update(part.changes)}}
         request["Key"] = spelled_item({"pk": part.key.pk, "sk": part.key.sk})
         return {"ConditionCheck" if part.untouched else "Delete": request}
 
-    async def _ending(self, parts: list[Part], token: str) -> Ending:
+    async def _happened(self, parts: list[Part], token: str) -> bool:
         """Looks for the token of a transaction whose answer was lost.
 
         One item is enough, because a transaction happens whole or not at all. While the item is as it was before,
         the transaction has not happened, and may be sent again: it cannot happen twice, for its own conditions.
+
+        Raises:
+            StoreFailed: the item was written over since.
         """
         written = [part for part in parts if part.item is not None and part.checked]
         if not written:
-            return Ending.UNKNOWN
+            raise StoreFailed(_CANNOT_TELL)
         # Where an entry of the ledger stands, no other was ever written.
         entry = next((part for part in written if part.key.sk.startswith("ENTRY#")), None)
         witness = entry if entry is not None else written[0]
         found = await self._dynamo.get(witness.key)
         written_by = str(found[TOKEN]) if found is not None else None
-        if written_by == token:
-            return Ending.DONE
-        if written_by == witness.expected:
-            return Ending.NOT_DONE
-        return Ending.NOT_DONE if entry is not None else Ending.UNKNOWN
+        if written_by not in (token, witness.expected) and entry is None:
+            raise StoreFailed(_CANNOT_TELL)
+        return written_by == token
 
 
 def _update(changes: Item) -> dict[str, Any]:

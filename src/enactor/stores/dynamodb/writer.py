@@ -31,6 +31,9 @@ _TOGETHER: Final = 50
 _REMEMBERED: Final = 4_096
 """Items kept as guesses."""
 
+_REMEMBERED_CHARACTERS: Final = 65_536
+"""Longer records are read again instead."""
+
 _AT_ONCE_WITHOUT_PAUSE: Final = 3
 """Judging again is free the first times; afterwards somebody else is given room."""
 
@@ -155,7 +158,8 @@ class Writer:
                 token = self._randomness.bytes(16).hex()
                 in_the_way = await self._sender.send(parts, token)
                 if in_the_way is not None:
-                    images.update(in_the_way)
+                    now = {key: await self._dynamo.whole(it) if it else None for key, it in in_the_way.items()}
+                    images.update(now)
                     images.of_intents.clear()
                     self._forget(in_the_way)
                     if attempt >= _AT_ONCE_WITHOUT_PAUSE:
@@ -222,7 +226,7 @@ class Writer:
         for part in parts:
             if part.untouched or not part.checked or part.key.sk.startswith("ENTRY#"):
                 continue
-            if part.item is None:
+            if part.item is None or len(part.item.get("body", "")) > _REMEMBERED_CHARACTERS:
                 self._guesses.pop(part.key, None)
             else:
                 self._guesses[part.key] = {**part.item, TOKEN: token}
