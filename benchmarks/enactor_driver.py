@@ -187,7 +187,7 @@ def main() -> None:
         took = measured(runner, bench, options.count)
         runner.run(bench.assembly.stop(10))
     with closing(sqlite3.connect(path)) as connection:
-        found = connection.execute("SELECT count(*) FROM outcomes").fetchone()[0]
+        found = connection.execute("SELECT count(*) FROM executions WHERE status = 'SUCCEEDED'").fetchone()[0]
         (journal_mode,) = connection.execute("PRAGMA journal_mode").fetchone()
     must_equal("enactor", found, options)
     durability = {"journal_mode": journal_mode, "synchronous": SYNCHRONOUS[2]}

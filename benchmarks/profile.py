@@ -2,6 +2,8 @@
 
 Two runs: one without a profiler for the CPU time of each thread, and one with `cProfile` on the event loop's thread for
 how its time divides between the parts of the program. The profiler makes small functions look dearer than they are.
+Before them the statements and the pages of an execution are counted, alone and with others: counts are the same on a
+busy machine as on a quiet one.
 """
 
 import argparse
@@ -21,6 +23,9 @@ from benchmarks import render
 from benchmarks.enactor_driver import open_bench
 from benchmarks.harness import RESULTS
 from benchmarks.measure import positive
+
+_FRAME_BYTES = 4096 + 24
+"""A page in the write-ahead log, with its header."""
 
 _PARTS = (
     ("enactor/pipeline", "steps and driver (`pipeline/`)"),
@@ -65,6 +70,26 @@ async def one(count: int, folder: Path, profiler: cProfile.Profile | None) -> tu
     return took, {thread: after[thread] - before.get(thread, 0.0) for thread in after}
 
 
+async def counts(in_flight: int, count: int, folder: Path) -> list[str]:
+    """Commits, statements and pages put into the write-ahead log, for each of `count` executions."""
+    path = folder / f"counts-{in_flight}.db"
+    bench = await open_bench(f"sqlite:///{path}", in_flight)
+    await bench.prepare_quickly(2 * count)
+    await bench.run(count)
+    # The writer's own connection is the only one that sees what it executes.
+    connection = bench.assembly.service.core.store._writer._connection  # type: ignore[attr-defined]
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    await bench.run(count)
+    connection.set_trace_callback(None)
+    pages = path.with_name(f"{path.name}-wal").stat().st_size / _FRAME_BYTES
+    await bench.assembly.stop(10)
+    found = (statements.count("COMMIT"), len(statements), pages)
+    return [str(in_flight), *(f"{number / count:.1f}" for number in found)]
+
+
 def by_part(profiler: cProfile.Profile) -> Counter[str]:
     """Seconds of the loop's thread by part of the program."""
     parts: Counter[str] = Counter()
@@ -93,6 +118,8 @@ def main() -> int:
     main_thread = threading.get_native_id()
     with tempfile.TemporaryDirectory() as name:
         first, second = Path(name) / "plain", Path(name) / "profiled"
+        counted = [["executions in flight", "commits", "statements", "pages to the log"]]
+        counted += [asyncio.run(counts(in_flight, 640, Path(name))) for in_flight in (1, 64)]
         first.mkdir()
         second.mkdir()
         took, threads = asyncio.run(one(given.count, first, None))
@@ -110,9 +137,9 @@ def main() -> int:
     shares = [["the event loop's thread, by part", "share"]]
     shares += [[part, f"{seconds / total:.0%}"] for part, seconds in parts.most_common() if seconds / total >= 0.005]
     print(f"{given.count:,} executions, 64 in flight: {given.count / took:,.0f}/s\n")
-    print(render.plain(lines), render.plain(shares), sep="\n\n")
+    print(render.plain(counted), render.plain(lines), render.plain(shares), sep="\n\n")
     RESULTS.mkdir(exist_ok=True)
-    text = "\n\n".join((render.markdown(lines), render.markdown(shares)))
+    text = "\n\n".join(map(render.markdown, (counted, lines, shares)))
     (RESULTS / "profile.md").write_text(text + "\n", encoding="utf-8")
     return 0
 

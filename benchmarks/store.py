@@ -50,12 +50,16 @@ Work = tuple[list[Command], list[Command], list[Command]]
 
 
 class Workload:
-    """Makes executions, each with ids of its own and otherwise alike."""
+    """Makes executions, each with ids of its own and otherwise alike.
 
-    def __init__(self) -> None:
+    Args:
+        owner: whose, as changes of the intent that all are like.
+    """
+
+    def __init__(self, **owner: str) -> None:
         self.clock = SystemClock()
         self._build = Builder(self.clock, SystemRandomness())
-        self._intent = self._build.approved()
+        self._intent = self._build.approved(**owner)
         self._attempt = self._build.attempt(self._intent)
         self._permit = self._build.permit(self._attempt)
         self._outcome = self._build.outcome(self._intent, self._attempt)
@@ -144,11 +148,11 @@ async def timed(run: Callable[[], Awaitable[None]], count: int) -> tuple[float, 
 
 
 async def fill(store: SqliteStore, workload: Workload, count: int) -> None:
-    """Puts `count` finished executions into the file."""
+    """Puts `count` finished executions into the file: the very commits of an execution, without pipeline and call."""
     for done in range(0, count, 5_000):
         work = workload.make(min(5_000, count - done))
         await propose(store, work)
-        await execute(store, work, 256)
+        await execute(store, work, 512)
         if done % 100_000 == 0:
             print(f"filled {done:,} of {count:,}; {resident():,.0f} MiB", file=sys.stderr)
 

@@ -10,11 +10,12 @@ from enactor.conformance.aws.stores import opened
 from enactor.conformance.clocks import ManualClock
 from enactor.conformance.store import DurableStoreConformance, SharedStoreConformance, StoreConformance
 from enactor.conformance.store.intents import IntentSuite
+from enactor.conformance.store.ledger import LedgerSuite
 from enactor.conformance.store.permits import PermitSuite
 from enactor.conformance.store.runs import RunSuite
 from enactor.ports.store import Store
 from enactor.stores.memory import MemoryStore
-from enactor.stores.sqlite import SqliteStore, memory, state, writer
+from enactor.stores.sqlite import SqliteStore, memory, state, strides, writer
 
 
 class TestMemoryStore(StoreConformance):
@@ -47,15 +48,16 @@ class TestSqliteStore(Sqlite, DurableStoreConformance):
     """The embedded default."""
 
 
-class TestSqliteStoreThatForgets(Sqlite, IntentSuite, PermitSuite, RunSuite):
+class TestSqliteStoreThatForgets(Sqlite, IntentSuite, PermitSuite, RunSuite, LedgerSuite):
     """The same with nothing kept in memory from one batch to the next, as long after an intent was last in use."""
 
     @pytest.fixture(autouse=True)
     def forget(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Keeps no intent, and makes every commit on the writer's thread."""
+        """Keeps no intent, makes every commit on the writer's thread, and indexes what is new every few entries."""
         monkeypatch.setattr(state, "_KEPT", 0)
         monkeypatch.setattr(memory, "_INTENTS_KEPT", 0)
         monkeypatch.setattr(memory, "_ANSWERS_KEPT", 0)
+        monkeypatch.setattr(strides, "STRIDE", 3)
         monkeypatch.setattr(writer, "_QUICK_SECONDS", 0.0)
 
 

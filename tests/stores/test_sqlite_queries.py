@@ -20,16 +20,11 @@ LARGE = (
     "log_leaves",
     "log_checkpoints",
     "intents",
-    "attempts",
-    "permits",
-    "outcomes",
+    "executions",
     "ledger",
+    "ledger_of_chains",
     "traces",
-    "i",
-    "a",
-    "o",
-    "l",
-    "t",
+    *"iepcotl",
 )
 
 
@@ -58,6 +53,7 @@ def plan(connection: sqlite3.Connection, query: str) -> list[str]:
         pytest.param(listings._OBJECTS, id="objects"),
         pytest.param(ledger_reads._EVERYWHERE, id="ledger"),
         pytest.param(ledger_reads._OF_INTENT, id="ledger of an intent"),
+        pytest.param(ledger_reads._NEWEST, id="newest of a ledger"),
         pytest.param(ledger_reads._OF_CHAIN, id="ledger of a chain"),
         pytest.param(ledger_reads._ACCOUNTS, id="accounts of a ledger"),
         pytest.param(ledger_reads._AT, id="ledger by position"),

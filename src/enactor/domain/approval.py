@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from enactor.domain.action_type import Compensation, WriteSemantics
-from enactor.domain.canonical import digest
+from enactor.domain.canonical import fragment, own_json, sha256_hex
 from enactor.domain.intent import ActionIntent, ExecutionPolicy
 from enactor.domain.principal import PrincipalRef
 
@@ -52,9 +52,9 @@ class Approval(Struct, frozen=True, kw_only=True):
 
 
 @lru_cache(maxsize=4_096)
-def _builtins(value: WriteSemantics | Compensation | ExecutionPolicy) -> Any:
-    """A frozen struct as JSON would have it. The same few are in every digest, so they are kept."""
-    return msgspec.to_builtins(value)
+def _canonical(value: WriteSemantics | Compensation | ExecutionPolicy) -> Any:
+    """A frozen struct in its canonical form. The same few are in every digest, so they are kept."""
+    return fragment(msgspec.to_builtins(value))
 
 
 def approval_digest(intent: ActionIntent) -> str:
@@ -65,8 +65,8 @@ def approval_digest(intent: ActionIntent) -> str:
     """
     preview, target = intent.preview, intent.target
     # A member of its own only where there is one: what was approved before there were undos stays approved.
-    undoes = {"undoes": msgspec.to_builtins(intent.undoes)} if intent.undoes is not None else {}
-    return digest(
+    undoes = {"undoes": fragment(msgspec.to_builtins(intent.undoes))} if intent.undoes is not None else {}
+    bound = own_json(
         [
             "enactor/approval/v1",
             intent.digest_salt,
@@ -84,11 +84,11 @@ def approval_digest(intent: ActionIntent) -> str:
                 "tool_schema_version": intent.tool_call.tool_schema_version,
                 "definition_hash": intent.definition_hash,
                 "argument_bytes": intent.tool_call.argument_bytes,
-                "write_semantics": _builtins(intent.write_semantics),
+                "write_semantics": _canonical(intent.write_semantics),
                 "connector_id": intent.connector_id,
                 "connector_version": intent.connector_version,
-                "compensation": _builtins(intent.compensation),
-                "execution_policy": _builtins(intent.execution_policy),
+                "compensation": _canonical(intent.compensation),
+                "execution_policy": _canonical(intent.execution_policy),
                 "risk_class": intent.risk_class.value,
                 "required_approvals": intent.required_approvals,
                 "policy_version": intent.policy_version,
@@ -99,6 +99,7 @@ def approval_digest(intent: ActionIntent) -> str:
             },
         ]
     )
+    return sha256_hex(bound)
 
 
 def humans_approving(approvals: Sequence[Approval], intent: ActionIntent) -> frozenset[PrincipalRef]:

@@ -31,7 +31,7 @@ class Phase(StrEnum):
     COMPENSATION = "COMPENSATION"
 
 
-class ExecutionAttempt(Struct, frozen=True, kw_only=True):
+class ExecutionAttempt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The lock and the progress of the current run.
 
     Attributes:

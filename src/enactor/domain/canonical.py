@@ -78,9 +78,20 @@ def canonical(value: Any) -> bytes:
 def own_json(value: Any) -> bytes:
     """The canonical JSON bytes of what the program itself put together: keys in ASCII, no floats, small integers.
 
-    Without the walk that `canonical` makes over values from outside; the form is the same.
+    Without the walk that `canonical` makes over values from outside; the form is the same. Texts may be from outside.
+
+    Raises:
+        InvalidInput: a text in it is not Unicode.
     """
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:
+        raise InvalidInput("A text holds half a surrogate pair, which is not a character; remove it.") from error
+
+
+def fragment(value: Any) -> Any:
+    """The canonical form of `value`, to be put into what `own_json` takes as it is."""
+    return orjson.Fragment(canonical(value))
 
 
 def sha256_hex(data: bytes) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from enactor.domain.action_type import ActionType
-from enactor.domain.canonical import canonical
+from enactor.domain.canonical import canonical, own_json
 from enactor.domain.errors import InvalidParameters
 from enactor.domain.mapping import is_secret_reference, template_fields
 
@@ -35,7 +35,7 @@ def idempotency_key(
         argument_bytes: the frozen canonical JSON of the arguments.
     """
     return hashlib.sha256(
-        canonical(
+        own_json(
             [
                 "enactor/idempotency/v1",
                 tenant_id,

@@ -38,7 +38,7 @@ class Target(Struct, frozen=True):
     source: TargetSource = TargetSource.PROPOSER
 
 
-class FrozenCall(Struct, frozen=True):
+class FrozenCall(Struct, frozen=True, gc=False):
     """The tool call as approved. `argument_bytes` is canonical JSON and is what the tool receives, byte for byte."""
 
     tool_name: str
@@ -91,14 +91,14 @@ class Undoes(Struct, frozen=True, kw_only=True):
     refs: tuple[ObjectRef, ...] = ()
 
 
-class SwitchMark(Struct, frozen=True):
+class SwitchMark(Struct, frozen=True, gc=False):
     """The generation a kill switch had when execution was authorised."""
 
     scope: str
     generation: int
 
 
-class ActionIntent(Struct, frozen=True, kw_only=True):
+class ActionIntent(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One proposed action and everything that decides what will happen.
 
     Attributes:

@@ -61,7 +61,7 @@ class LedgerEvent(StrEnum):
     LEDGER_KEYS_CHANGED = "LEDGER_KEYS_CHANGED"
 
 
-class LedgerRecord(Struct, frozen=True, kw_only=True):
+class LedgerRecord(Struct, frozen=True, kw_only=True, gc=False):
     """An entry as a step writes it, before the store gives it its place.
 
     `data` is the canonical JSON text of the entry's data; `action_intent_id` is empty for events without an intent.
@@ -82,7 +82,7 @@ class LedgerRecord(Struct, frozen=True, kw_only=True):
     data_commitment: str
 
 
-class LedgerEntry(LedgerRecord, frozen=True, kw_only=True):
+class LedgerEntry(LedgerRecord, frozen=True, kw_only=True, gc=False):
     """An entry in its chain.
 
     Attributes:

@@ -22,7 +22,7 @@ class CompensationStatus(StrEnum):
     IN_DOUBT = "IN_DOUBT"
 
 
-class ActionOutcome(Struct, frozen=True, kw_only=True):
+class ActionOutcome(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One revision of the outcome of one run. `error_message` is safe to show.
 
     `compensated_by`: the undo that takes the effect back, or has; None when there is none.

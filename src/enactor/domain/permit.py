@@ -39,7 +39,7 @@ class SettledBy(StrEnum):
     RESOLVED = "RESOLVED"
 
 
-class WritePermit(Struct, frozen=True, kw_only=True):
+class WritePermit(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Leave to make one external call, durable before the call is made.
 
     Attributes:
@@ -104,7 +104,7 @@ class Verdict(StrEnum):
     IN_DOUBT = "IN_DOUBT"
 
 
-class Repeat(Struct, frozen=True):
+class Repeat(Struct, frozen=True, gc=False):
     """A verdict, with its reason for the ledger.
 
     Attributes:

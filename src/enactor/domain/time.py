@@ -11,6 +11,7 @@ def _second(epoch_seconds: int) -> str:
     return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+@lru_cache(maxsize=64)
 def rfc3339(epoch_ms: int) -> str:
     """The instant as RFC 3339 in UTC with milliseconds, for example `2026-11-23T15:42:00.123Z`. Sorts by time."""
     seconds, milliseconds = divmod(epoch_ms, 1000)

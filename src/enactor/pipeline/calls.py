@@ -16,7 +16,7 @@ from enactor.pipeline.model import Context, Reads, Run, call_numbers
 from enactor.ports.tools import CallRequest
 
 
-class Plan(Struct, frozen=True, kw_only=True):
+class Plan(Struct, frozen=True, kw_only=True, gc=False):
     """A call that may be made any number of times or never: tool, arguments, key and what its target promises."""
 
     purpose: Purpose

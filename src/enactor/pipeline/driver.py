@@ -67,7 +67,7 @@ class Progress(StrEnum):
     """Only where steps are run apart (`stepping.py`): another step is next."""
 
 
-class Driven(Struct, frozen=True):
+class Driven(Struct, frozen=True, gc=False):
     """What came of driving a run.
 
     Attributes:

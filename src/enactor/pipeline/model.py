@@ -32,7 +32,7 @@ class Original(Struct, frozen=True, kw_only=True):
     outcome: ActionOutcome
 
 
-class Run(Struct, frozen=True, kw_only=True):
+class Run(Struct, frozen=True, kw_only=True, gc=False):
     """Where a run stands. Everything in it can be read back from the store.
 
     Attributes:
@@ -77,7 +77,7 @@ class Run(Struct, frozen=True, kw_only=True):
         )
 
 
-class Reads(Struct, frozen=True, kw_only=True):
+class Reads(Struct, frozen=True, kw_only=True, gc=False):
     """What a step may look at: read before it, held against the store again by the conditions of its commands.
 
     Attributes:
@@ -163,14 +163,14 @@ class Context:
         )
 
 
-class Continue(Struct, frozen=True, kw_only=True):
+class Continue(Struct, frozen=True, kw_only=True, gc=False):
     """Go on with the next step; nothing has to be durable yet."""
 
     run: Run
     commands: tuple[Command, ...] = ()
 
 
-class Call(Struct, frozen=True, kw_only=True):
+class Call(Struct, frozen=True, kw_only=True, gc=False):
     """Commit, then make this one call, then settle it. `permit` is open in `run`."""
 
     run: Run
@@ -179,7 +179,7 @@ class Call(Struct, frozen=True, kw_only=True):
     permit: WritePermit
 
 
-class LookUp(Struct, frozen=True, kw_only=True):
+class LookUp(Struct, frozen=True, kw_only=True, gc=False):
     """Commit, then search the target by our key, then go on with what was found."""
 
     run: Run
@@ -199,7 +199,7 @@ class ReadTarget(Struct, frozen=True, kw_only=True):
     back: bool = False
 
 
-class Wait(Struct, frozen=True, kw_only=True):
+class Wait(Struct, frozen=True, kw_only=True, gc=False):
     """Commit, then come back through Recover at `until` (epoch milliseconds), or earlier."""
 
     run: Run
@@ -208,14 +208,14 @@ class Wait(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class End(Struct, frozen=True, kw_only=True):
+class End(Struct, frozen=True, kw_only=True, gc=False):
     """Commit; the run has ended, or is in doubt."""
 
     run: Run
     commands: tuple[Command, ...]
 
 
-class Duplicate(Struct, frozen=True, kw_only=True):
+class Duplicate(Struct, frozen=True, kw_only=True, gc=False):
     """Nothing to do: somebody else has the run, or it is over. A duplicate changes nothing."""
 
     run: Run
@@ -243,8 +243,8 @@ def with_attempt(run: Run, **changes: Any) -> Run:
 
 def with_permit(run: Run, permit: WritePermit) -> Run:
     """`run` with one permit added or replaced. A new call makes earlier look-ups worthless."""
-    others = (known for known in run.permits if known.call_no != permit.call_no)
-    permits = tuple(sorted((*others, permit), key=lambda known: known.call_no))
+    others = [known for known in run.permits if known.call_no != permit.call_no]
+    permits = tuple(sorted((*others, permit), key=lambda known: known.call_no)) if others else (permit,)
     return msgspec.structs.replace(run, permits=permits, absent_at=None, cannot_tell=False, target_read=False)
 
 

@@ -26,7 +26,7 @@ _EVENTS: Final[dict[RunStatus, LedgerEvent]] = {
 }
 
 
-class Ending(Struct, frozen=True):
+class Ending(Struct, frozen=True, gc=False):
     """How a run would end if nothing is in doubt."""
 
     status: RunStatus

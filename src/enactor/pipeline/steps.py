@@ -12,6 +12,7 @@ A run whose first call gives the final answer needs two commits: one before the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Final
 
 from msgspec import Struct
@@ -70,6 +71,9 @@ STEPS: Final[tuple[Step, ...]] = (
 """In order. `record.py` writes outcomes (RecordOutcome, RecordFailure); `recover.py` is every way of coming back."""
 
 
+_FOLLOWING: Final = {step.name: after for step, after in pairwise(STEPS)}
+
+
 def step(name: str) -> Step:
     """The step of that name."""
     return next(step for step in STEPS if step.name == name)
@@ -77,5 +81,4 @@ def step(name: str) -> Step:
 
 def following(name: str) -> Step:
     """The step after the one of that name."""
-    names = [step.name for step in STEPS]
-    return STEPS[names.index(name) + 1]
+    return _FOLLOWING[name]

@@ -53,7 +53,7 @@ class InternalObject(Struct, frozen=True, kw_only=True):
     body: dict[str, Any]
 
 
-class CreateIntent(Struct, frozen=True, kw_only=True):
+class CreateIntent(Struct, frozen=True, kw_only=True, gc=False):
     """Stores a new intent and claims its effect key.
 
     Conflicts: `EFFECT_KEY_TAKEN` (with the holder's id), `TOO_MANY_PENDING` when it would wait for approval and the
@@ -92,7 +92,7 @@ class AppendApproval(Struct, frozen=True, kw_only=True):
     approval: Approval
 
 
-class StartAttempt(Struct, frozen=True, kw_only=True):
+class StartAttempt(Struct, frozen=True, kw_only=True, gc=False):
     """Takes the lock.
 
     Conditions: no lock exists, or (for run n > 1) the lock is of run n-1 and ended FAILED or CANCELLED; the intent is
@@ -110,7 +110,7 @@ class StartAttempt(Struct, frozen=True, kw_only=True):
     charge_budget: bool = True
 
 
-class UpdateAttempt(Struct, frozen=True, kw_only=True):
+class UpdateAttempt(Struct, frozen=True, kw_only=True, gc=False):
     """Replaces the attempt.
 
     Conditions: the stored fence is `expected_fence` (`STALE_FENCE`), the run number is the attempt's, and the stored
@@ -123,7 +123,7 @@ class UpdateAttempt(Struct, frozen=True, kw_only=True):
     expected_status: RunStatus = RunStatus.RUNNING
 
 
-class TakePermit(Struct, frozen=True, kw_only=True):
+class TakePermit(Struct, frozen=True, kw_only=True, gc=False):
     """Takes leave to make one call.
 
     Conditions: the attempt in the store, or the one this very commit writes, is RUNNING with the permit's fence and run
@@ -136,7 +136,7 @@ class TakePermit(Struct, frozen=True, kw_only=True):
     marks: tuple[SwitchMark, ...]
 
 
-class SettlePermit(Struct, frozen=True, kw_only=True):
+class SettlePermit(Struct, frozen=True, kw_only=True, gc=False):
     """Replaces a permit's result.
 
     Conditions: the stored result is `expected` (`PERMIT_SETTLED`), and the attempt in the store, or the one this
@@ -166,7 +166,7 @@ class RequestCancel(Struct, frozen=True, kw_only=True):
     requested_at: str
 
 
-class RecordOutcome(Struct, frozen=True, kw_only=True):
+class RecordOutcome(Struct, frozen=True, kw_only=True, gc=False):
     """Writes one revision of a run's outcome, once. Conflict: `OUTCOME_EXISTS`."""
 
     outcome: ActionOutcome
@@ -181,7 +181,7 @@ class ReleaseEffectKey(Struct, frozen=True, kw_only=True):
     action_intent_id: str
 
 
-class AppendLedger(Struct, frozen=True, kw_only=True):
+class AppendLedger(Struct, frozen=True, kw_only=True, gc=False):
     """Appends an entry to the chain of its tenant and account; the store gives it its place and hash.
 
     It is also the outgoing event of the transition: the outbox and the event streams read the ledger.

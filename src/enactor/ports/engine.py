@@ -9,7 +9,7 @@ from msgspec import Struct
 from enactor.domain.intent import ActionIntent
 
 
-class RunRequest(Struct, frozen=True, kw_only=True):
+class RunRequest(Struct, frozen=True, kw_only=True, gc=False):
     """Word that a run may go on. It may come any number of times; a run starts once.
 
     `intent` hands the approved record over from memory; it is never trusted, the start's conditions check it.

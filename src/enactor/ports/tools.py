@@ -48,7 +48,7 @@ class ToolDefinition(Struct, frozen=True, kw_only=True):
     verifies_undo: bool = False
 
 
-class CallRequest(Struct, frozen=True, kw_only=True):
+class CallRequest(Struct, frozen=True, kw_only=True, gc=False):
     """One permitted call.
 
     Attributes:
@@ -87,7 +87,7 @@ class CallRequest(Struct, frozen=True, kw_only=True):
     definition_hash: str = ""
 
 
-class Reply(Struct, frozen=True, kw_only=True):
+class Reply(Struct, frozen=True, kw_only=True, gc=False):
     """How a call ended: never OPEN, and never an exception.
 
     Attributes:

@@ -63,7 +63,6 @@ class Book:
         news, self.news = self.news, News()
         news.position = self.shared.position
         self.states.trim()
-        self.shared.trim()
         return news
 
     def stored(self, query: str, key: Row) -> str:

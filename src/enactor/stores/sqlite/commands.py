@@ -21,7 +21,7 @@ _METHODS: Final[dict[type, tuple[Method, Callable[[Any], object] | None]]] = {
     c.TakePermit: (runs.take_permit, attrgetter("permit")),
     c.SettlePermit: (runs.settle_permit, attrgetter("permit")),
     c.DoubtAfterRestore: (runs.doubt_after_restore, attrgetter("permit")),
-    c.RequestCancel: (runs.request_cancel, None),
+    c.RequestCancel: (runs.request_cancel, lambda command: command),
     c.RecordOutcome: (runs.record_outcome, attrgetter("outcome")),
     c.ReleaseEffectKey: (runs.release_effect_key, None),
     c.AppendLedger: (runs.append_ledger, None),

@@ -20,7 +20,7 @@ from enactor.ports.commands import Conflict, ConflictKind
 from enactor.ports.store import LedgerFilter
 from enactor.stores.sqlite import codec, ledger_reads, point_reads
 from enactor.stores.sqlite.book import Book, Unit
-from enactor.stores.sqlite.state import Facts
+from enactor.stores.sqlite.state import Facts, IntentState
 
 _ALL: Final = 1 << 30
 _DROP_REQUESTS: Final = (
@@ -50,13 +50,12 @@ def erase_intent(book: Book, command: c.EraseIntent, body: str, unit: Unit) -> I
     if not connection.in_transaction:
         connection.execute("BEGIN IMMEDIATE")
     _erase_objects(connection, intent)
-    _erase_executions(connection, intent)
     _erase_intent(connection, intent, command.erased_at)
     _erase_entries(connection, intent)
     left = erasure.erased_intent(intent, command.erased_at)
     state.facts = Facts.of(left)
-    state.attempt = erasure.erased_attempt(state.attempt) if state.attempt is not None else None
-    state.permits = {at: erasure.erased_permit(permit) for at, permit in state.permits.items()}
+    _erase_execution(state)
+    book.shared.changed(name, state)
     book.news.intents.append(left)
 
 
@@ -80,23 +79,19 @@ def _erase_intent(connection: sqlite3.Connection, intent: ActionIntent, erased_a
         connection.execute(_DROP_REQUESTS, (intent.tenant_id, who, name))
 
 
-def _erase_executions(connection: sqlite3.Connection, intent: ActionIntent) -> None:
-    """The lock, the permits and the outcomes."""
-    name = intent.action_intent_id
-    records = point_reads.execution(connection, intent.tenant_id, name)
-    if records is not None and records.attempt is not None:
-        left = codec.text_of(erasure.erased_attempt(records.attempt))
-        connection.execute("UPDATE attempts SET body = ?2 WHERE action_intent_id = ?1", (name, left))
-    for permit in records.permits if records is not None else ():
-        connection.execute(
-            "UPDATE permits SET body = ?3 WHERE action_intent_id = ?1 AND call_no = ?2",
-            (name, permit.call_no, codec.text_of(erasure.erased_permit(permit))),
-        )
-    for outcome in point_reads.outcomes(connection, intent.tenant_id, name):
-        connection.execute(
-            "UPDATE outcomes SET body = ?4 WHERE action_intent_id = ?1 AND run_number = ?2 AND outcome_revision = ?3",
-            (name, outcome.run_number, outcome.outcome_revision, codec.text_of(erasure.erased_outcome(outcome))),
-        )
+def _erase_execution(state: IntentState) -> None:
+    """The lock, the permits and the outcomes, in memory; the batch's next flush writes their row."""
+    if state.written is None:
+        return
+    kept = state.written
+    if state.attempt is not None:
+        state.attempt = erasure.erased_attempt(state.attempt)
+        kept.attempt = codec.text_of(state.attempt)
+    state.permits = {at: erasure.erased_permit(permit) for at, permit in state.permits.items()}
+    kept.permits = {at: codec.text_of(permit) for at, permit in state.permits.items()}
+    kept.outcomes = {
+        at: codec.text_of(erasure.erased_outcome(codec.outcome(body))) for at, body in kept.outcomes.items()
+    }
 
 
 def _erase_objects(connection: sqlite3.Connection, intent: ActionIntent) -> None:

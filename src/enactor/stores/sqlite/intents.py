@@ -91,8 +91,8 @@ def update_intent(book: Book, command: c.UpdateIntent, body: str, unit: Unit) ->
         book.release(intent.action_intent_id, stored)
     if claims:
         book.claim(intent.action_intent_id, facts)
-    if state.attempt is None:
-        book.shared.changed(intent.action_intent_id, state)
+    state.restated = True
+    book.shared.changed(intent.action_intent_id, state)
     for known, change in ((stored, -1), (facts, 1)):
         if known.status == _PENDING:
             book.shared.count_pending(known.tenant_id, known.proposed_by, change)

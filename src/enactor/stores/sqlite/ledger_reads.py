@@ -20,35 +20,45 @@ SELECT position, tenant_id, account_id, seq, action_intent_id, sequence, run_num
     trace_id, decision_trace_id, entry_id, data, salt, data_commitment, prev_hash, hash FROM ledger
 """
 _WANTED: Final = """
-    AND position > ?2 AND (?1 IS NULL OR tenant_id = ?1)
-    AND (?9 IS NULL OR account_id IN (SELECT value FROM json_each(?9)))
+    AND ledger.position > ?2 AND (?1 IS NULL OR ledger.tenant_id = ?1)
+    AND (?9 IS NULL OR ledger.account_id IN (SELECT value FROM json_each(?9)))
     AND (?3 IS NULL OR action_intent_id = ?3) AND (?4 IS NULL OR ?4 IN (trace_id, decision_trace_id))
     AND (?5 IS NULL OR event_type = ?5) AND (?6 IS NULL OR timestamp >= ?6) AND (?7 IS NULL OR timestamp < ?7)
-    ORDER BY position LIMIT ?8
+    ORDER BY ledger.position LIMIT ?8
 """
 _EVERYWHERE: Final = _COLUMNS + "NOT INDEXED WHERE true" + _WANTED
+_NEWER: Final = "SELECT position FROM ledger WHERE position > (SELECT position FROM strides)"
+"""What the indexes do not cover yet: at most a stride."""
 _OF_INTENT: Final = (
-    _COLUMNS + "INDEXED BY ledger_by_intent WHERE action_intent_id = ?3 AND action_intent_id <> ''" + _WANTED
+    _COLUMNS
+    + """WHERE position IN (
+        SELECT value FROM executions CROSS JOIN json_each(entries) WHERE action_intent_id = ?3
+        UNION SELECT value FROM unfinished CROSS JOIN json_each(entries) WHERE action_intent_id = ?3)"""
+    + _WANTED
 )
 _OF_TRACE: Final = (
     _COLUMNS
-    + """WHERE position IN (
-        SELECT l.position FROM traces t
-            CROSS JOIN ledger l INDEXED BY ledger_by_intent USING (action_intent_id)
-            WHERE t.trace_id = ?4 AND l.action_intent_id <> ''
+    + f"""WHERE position IN (
+        SELECT value FROM traces CROSS JOIN executions USING (action_intent_id) CROSS JOIN json_each(entries)
+            WHERE traces.trace_id = ?4
+        UNION SELECT value FROM traces CROSS JOIN unfinished USING (action_intent_id) CROSS JOIN json_each(entries)
+            WHERE traces.trace_id = ?4
         UNION ALL SELECT position FROM ledger INDEXED BY ledger_without_intent
-            WHERE action_intent_id = '' AND ?4 IN (trace_id, decision_trace_id))"""
+            WHERE action_intent_id = '' AND ?4 IN (trace_id, decision_trace_id)
+        UNION ALL {_NEWER} AND position > ?2 AND action_intent_id <> '' AND ?4 IN (trace_id, decision_trace_id))"""
     + _WANTED
 )
-_OF_CHAIN: Final = (
-    "SELECT position FROM ledger INDEXED BY ledger_by_chain WHERE tenant_id = ?1 AND account_id = ?10" + _WANTED
+_OF_CHAIN: Final = """SELECT ledger.position FROM ledger_of_chains c CROSS JOIN ledger ON ledger.position = c.position
+    WHERE c.tenant_id = ?1 AND c.account_id = ?10 AND c.position > ?2""" + _WANTED.replace(
+    "ORDER BY ledger.position", "ORDER BY c.position"
 )
+_NEWEST: Final = _NEWER + _WANTED
 _AT: Final = _COLUMNS + "WHERE position IN (SELECT value FROM json_each(?)) ORDER BY position"
 _ACCOUNTS: Final = """
 WITH RECURSIVE account (id) AS (
-    SELECT min(account_id) FROM ledger WHERE tenant_id = ?1
+    SELECT min(account_id) FROM ledger_of_chains WHERE tenant_id = ?1
     UNION ALL
-    SELECT (SELECT min(account_id) FROM ledger WHERE tenant_id = ?1 AND account_id > account.id)
+    SELECT (SELECT min(account_id) FROM ledger_of_chains WHERE tenant_id = ?1 AND account_id > account.id)
     FROM account WHERE account.id IS NOT NULL)
 SELECT id FROM account WHERE id IS NOT NULL
 """
@@ -85,6 +95,7 @@ def entries(
         # The first of each chain, and of those the first: positions are in the index, so little is read in vain.
         chains = connection.execute(_ACCOUNTS, (tenant_id,)) if where.account_ids is None else zip(where.account_ids)
         positions = {at for (account,) in chains for (at,) in connection.execute(_OF_CHAIN, (*wanted, account))}
+        positions.update(at for (at,) in connection.execute(_NEWEST, wanted))
         return _read(connection, _AT, (msgspec.json.encode(sorted(positions)[:limit]).decode(),))
 
 

@@ -10,16 +10,16 @@ from typing import Final
 import msgspec
 
 from enactor.domain.action_type import ActionType
-from enactor.domain.attempt import ExecutionAttempt, RunStatus
+from enactor.domain.attempt import RunStatus
 from enactor.domain.intent import ActionIntent
 from enactor.domain.kill_switch import ContainedRun, Containment
 from enactor.domain.paging import Position
-from enactor.domain.permit import CallResult, WritePermit, in_doubt
+from enactor.domain.permit import CallResult, in_doubt
 from enactor.domain.time import rfc3339
 from enactor.ports.commands import InternalObject
 from enactor.ports.store import ExecutionFilter, ExecutionRow, RunDue
 from enactor.stores.sqlite import codec
-from enactor.stores.sqlite.point_reads import many, snapshot
+from enactor.stores.sqlite.point_reads import many
 
 # -- executions ------------------------------------------------------------------------------------------------------
 # ?1 tenant, ?2 before this id, ?3 accounts as a JSON array, ?4 action type, ?5 proposer, ?6 status, ?7 limit.
@@ -30,21 +30,29 @@ _WANTED: Final = """
 """
 _ALL: Final = "SELECT i.action_intent_id AS id FROM intents i INDEXED BY intents_by_tenant WHERE" + _WANTED
 _OWN_STATUS: Final = _ALL + "AND i.status = ?6"
-_UNFINISHED: Final = "SELECT i.action_intent_id AS id FROM unfinished i WHERE" + _WANTED + "AND i.status = ?6"
+_STATUS: Final = "CASE WHEN coalesce(e.status, '') = '' THEN i.status ELSE e.status END"
+_UNFINISHED: Final = (
+    "SELECT i.action_intent_id AS id FROM unfinished i LEFT JOIN executions e USING (action_intent_id) WHERE"
+    + _WANTED
+    + f"AND {_STATUS} = ?6"
+)
 _CLOSED: Final = (
     "SELECT i.action_intent_id AS id FROM intents i INDEXED BY intents_closed WHERE"
     + _WANTED
     + "AND i.status = ?6 AND i.status <> 'PENDING_APPROVAL' AND i.status <> 'APPROVED'"
 )
-_NEVER_RUN: Final = _CLOSED + " AND NOT EXISTS (SELECT 1 FROM attempts WHERE action_intent_id = i.action_intent_id)"
-_WITHOUT_EFFECT: Final = (
-    "SELECT a.action_intent_id AS id FROM attempts a INDEXED BY attempts_without_effect"
-    " CROSS JOIN intents i USING (action_intent_id)"
-    " WHERE a.status <> 'RUNNING' AND a.status <> 'SUCCEEDED' AND a.status <> 'IN_DOUBT' AND a.status = ?6"
-    " AND a.tenant_id = ?1"
-    " AND a.action_intent_id < ?2 AND" + _WANTED
+_NEVER_RUN: Final = _CLOSED + (
+    " AND NOT EXISTS (SELECT 1 FROM executions WHERE action_intent_id = i.action_intent_id AND status <> '')"
 )
-_SUCCEEDED: Final = _ALL + "AND (SELECT status FROM attempts WHERE action_intent_id = i.action_intent_id) = 'SUCCEEDED'"
+_WITHOUT_EFFECT: Final = (
+    "SELECT e.action_intent_id AS id FROM executions e INDEXED BY executions_without_effect"
+    " CROSS JOIN intents i USING (action_intent_id)"
+    " WHERE e.status <> '' AND e.status <> 'RUNNING' AND e.status <> 'SUCCEEDED' AND e.status <> 'IN_DOUBT'"
+    " AND e.status = ?6 AND e.tenant_id = ?1 AND e.action_intent_id < ?2 AND" + _WANTED
+)
+_SUCCEEDED: Final = (
+    _ALL + "AND (SELECT status FROM executions WHERE action_intent_id = i.action_intent_id) = 'SUCCEEDED'"
+)
 _ENDED_OR_CLOSED: Final = f"SELECT id FROM ({_WITHOUT_EFFECT}) UNION ALL SELECT id FROM ({_NEVER_RUN})"
 
 _SOURCES: Final[dict[str | None, tuple[str, str]]] = {
@@ -69,11 +77,9 @@ _SOURCES: Final[dict[str | None, tuple[str, str]]] = {
 
 def _rows_of(source: str) -> str:
     return (
-        "SELECT i.body, a.body, (SELECT o.body FROM outcomes o WHERE o.action_intent_id = s.id "
-        "ORDER BY o.run_number DESC, o.outcome_revision DESC LIMIT 1) "
-        f"FROM (SELECT id FROM ({source}) ORDER BY id DESC LIMIT ?7) s "
+        f"SELECT i.body, e.body FROM (SELECT id FROM ({source}) ORDER BY id DESC LIMIT ?7) s "
         "CROSS JOIN intents i ON i.action_intent_id = s.id "
-        "LEFT JOIN attempts a ON a.action_intent_id = s.id ORDER BY s.id DESC"
+        "LEFT JOIN executions e ON e.action_intent_id = s.id ORDER BY s.id DESC"
     )
 
 
@@ -90,26 +96,29 @@ def executions(
     accounts = None if where.account_ids is None else msgspec.json.encode(where.account_ids).decode()
     key = (tenant_id, before, accounts, where.action_type, where.proposed_by, status, limit)
     rows = []
-    for intent, attempt_body, outcome_body in connection.execute(query, key):
-        attempt = codec.attempt(attempt_body) if attempt_body else None
-        outcome = codec.outcome(outcome_body) if outcome_body else None
-        current = outcome is not None and attempt is not None and outcome.run_number == attempt.run_number
-        rows.append(ExecutionRow(intent=codec.intent(intent), attempt=attempt, outcome=outcome if current else None))
+    for intent, body in connection.execute(query, key):
+        ran = codec.execution(body) if body else None
+        attempt, outcome = (ran.attempt, ran.outcome) if ran and ran.attempt else (None, None)
+        rows.append(ExecutionRow(intent=codec.intent(intent), attempt=attempt, outcome=outcome))
     return rows
 
 
 # -- due, expired ----------------------------------------------------------------------------------------------------
 
-_DUE: Final = """
-SELECT action_intent_id, tenant_id, status, run_number, resume_at, deadline_at FROM unfinished
-WHERE action_intent_id > ? AND shadow = 0
-AND (status IN ('PENDING', 'RUNNING') OR status IN ('IN_DOUBT', 'FAILED') AND deadline_at > 0 AND deadline_at <= ?)
-ORDER BY action_intent_id LIMIT ?
+_DUE: Final = f"""
+SELECT i.action_intent_id, i.tenant_id, {_STATUS}, coalesce(e.run_number, 0), coalesce(e.resume_at, 0),
+    coalesce(e.deadline_at, 0)
+FROM unfinished i LEFT JOIN executions e USING (action_intent_id)
+WHERE i.action_intent_id > ? AND i.shadow = 0
+AND ({_STATUS} IN ('PENDING', 'RUNNING')
+    OR e.status IN ('IN_DOUBT', 'FAILED') AND e.deadline_at > 0 AND e.deadline_at <= ?)
+ORDER BY i.action_intent_id LIMIT ?
 """
 _EXPIRED: Final = """
-SELECT i.body FROM unfinished u CROSS JOIN intents i USING (action_intent_id)
-WHERE u.action_intent_id > ? AND u.status IN ('PENDING', 'PENDING_APPROVAL') AND u.expires_at_epoch <= ?
-ORDER BY u.action_intent_id LIMIT ?
+SELECT p.body FROM unfinished i CROSS JOIN intents p USING (action_intent_id)
+LEFT JOIN executions e ON e.action_intent_id = i.action_intent_id
+WHERE i.action_intent_id > ? AND coalesce(e.status, '') = '' AND i.expires_at_epoch <= ?
+ORDER BY i.action_intent_id LIMIT ?
 """
 
 
@@ -119,7 +128,7 @@ def due(connection: sqlite3.Connection, now_ms: int, limit: int, after: str) -> 
         RunDue(
             action_intent_id=action_intent_id,
             tenant_id=tenant_id,
-            run_number=run_number,
+            run_number=max(run_number, 1),
             status=None if status == "PENDING" else RunStatus(status),
             resume_at=resume_at,
             deadline_at=deadline_at,
@@ -138,13 +147,14 @@ def expired(connection: sqlite3.Connection, now_ms: int, limit: int, after: str)
 # -- containment -----------------------------------------------------------------------------------------------------
 
 _IN_SCOPE: Final = """
-SELECT id, i.account_id, i.action_type, (SELECT body FROM attempts WHERE action_intent_id = id) FROM (
+SELECT id, i.account_id, i.action_type, (SELECT body FROM executions WHERE action_intent_id = id) FROM (
     SELECT action_intent_id AS id FROM unfinished
-        WHERE action_intent_id > ?2 AND tenant_id = ?1 AND status <> 'PENDING_APPROVAL' AND status <> 'FAILED'
-        AND shadow = 0
-    UNION ALL SELECT action_intent_id FROM attempts INDEXED BY attempts_ended
+        WHERE action_intent_id > ?2 AND tenant_id = ?1 AND status <> 'PENDING_APPROVAL' AND shadow = 0
+        AND NOT EXISTS (SELECT 1 FROM executions e
+            WHERE e.action_intent_id = unfinished.action_intent_id AND e.status = 'FAILED')
+    UNION ALL SELECT action_intent_id FROM executions INDEXED BY executions_ended
         WHERE action_intent_id > ?2 AND tenant_id = ?1 AND updated_at >= ?3
-        AND status <> 'RUNNING' AND status <> 'IN_DOUBT'
+        AND status <> '' AND status <> 'RUNNING' AND status <> 'IN_DOUBT'
     ORDER BY 1) CROSS JOIN intents i ON i.action_intent_id = id
 WHERE (?4 IS NULL OR i.connector_id = ?4) AND (?5 IS NULL OR i.action_type = ?5) ORDER BY id LIMIT ?6
 """
@@ -157,19 +167,11 @@ def runs_in_scope(
     selected = _selected(tenant_id, scope)
     if selected is None:
         return []
-    permits = "SELECT body FROM permits WHERE action_intent_id = ?"
-    with snapshot(connection):
-        rows = connection.execute(_IN_SCOPE, (tenant_id, after, since, *selected, limit)).fetchall()
-        return [
-            _contained(
-                action_intent_id,
-                account_id,
-                action_type,
-                codec.attempt(attempt) if attempt else None,
-                many(connection, permits, (action_intent_id,), codec.permit),
-            )
-            for action_intent_id, account_id, action_type, attempt in rows
-        ]
+    rows = connection.execute(_IN_SCOPE, (tenant_id, after, since, *selected, limit)).fetchall()
+    return [
+        _contained(action_intent_id, account_id, action_type, codec.execution(body) if body else None)
+        for action_intent_id, account_id, action_type, body in rows
+    ]
 
 
 def _selected(tenant_id: str, scope: str) -> tuple[str | None, str | None] | None:
@@ -185,13 +187,8 @@ def _selected(tenant_id: str, scope: str) -> tuple[str | None, str | None] | Non
     return None
 
 
-def _contained(
-    action_intent_id: str,
-    account_id: str,
-    action_type: str,
-    attempt: ExecutionAttempt | None,
-    permits: tuple[WritePermit, ...],
-) -> ContainedRun:
+def _contained(action_intent_id: str, account_id: str, action_type: str, ran: codec.Execution | None) -> ContainedRun:
+    attempt, permits = (ran.attempt, ran.permits) if ran else (None, ())
     open_until = [permit.call_not_after for permit in permits if permit.result is CallResult.OPEN]
     status = attempt.status if attempt else None
     if status is RunStatus.IN_DOUBT or any(in_doubt(permit) for permit in permits):

@@ -9,11 +9,9 @@ from typing import TypeVar
 
 from enactor.domain.action_type import ActionType
 from enactor.domain.approval import Approval
-from enactor.domain.attempt import ExecutionAttempt
 from enactor.domain.budget import Budget, window_start
 from enactor.domain.intent import ActionIntent
 from enactor.domain.outcome import ActionOutcome
-from enactor.domain.permit import WritePermit
 from enactor.domain.policy import PolicySet
 from enactor.ports.commands import InternalObject, RequestKey
 from enactor.ports.store import ExecutionRecords, Undelivered
@@ -23,12 +21,8 @@ from enactor.stores.sqlite.shared import count_starts
 Record = TypeVar("Record")
 
 _EXECUTION = """
-SELECT 'intent', body FROM intents WHERE action_intent_id = ?1
-UNION ALL SELECT 'attempt', body FROM attempts WHERE action_intent_id = ?1
-UNION ALL SELECT 'permit', body FROM permits WHERE action_intent_id = ?1
-UNION ALL SELECT 'cancel', run_number FROM cancel_requests WHERE action_intent_id = ?1
-UNION ALL SELECT 'outcome', body FROM (
-    SELECT body FROM outcomes WHERE action_intent_id = ?1 ORDER BY run_number DESC, outcome_revision DESC LIMIT 1)
+SELECT i.body, e.body FROM intents i LEFT JOIN executions e USING (action_intent_id)
+WHERE i.action_intent_id = ? AND i.tenant_id = ?
 """
 
 
@@ -97,42 +91,27 @@ def effect_holder(connection: sqlite3.Connection, tenant_id: str, effect_key: st
 
 def execution(connection: sqlite3.Connection, tenant_id: str, action_intent_id: str) -> ExecutionRecords | None:
     """See `Store.execution`. One statement, and so one moment."""
-    proposed: ActionIntent | None = None
-    attempt: ExecutionAttempt | None = None
-    outcome: ActionOutcome | None = None
-    permits: list[WritePermit] = []
-    cancelled: set[int] = set()
-    for kind, value in connection.execute(_EXECUTION, (action_intent_id,)).fetchall():
-        match kind:
-            case "intent":
-                proposed = codec.intent(value)
-            case "attempt":
-                attempt = codec.attempt(value)
-            case "permit":
-                permits.append(codec.permit(value))
-            case "cancel":
-                cancelled.add(value)
-            case _:
-                outcome = codec.outcome(value)
-    if proposed is None or proposed.tenant_id != tenant_id:
+    row = connection.execute(_EXECUTION, (action_intent_id, tenant_id)).fetchone()
+    if row is None:
         return None
-    run_number = attempt.run_number if attempt else 1
+    proposed = codec.intent(row[0])
+    if row[1] is None:
+        return ExecutionRecords(intent=proposed, attempt=None, permits=(), outcome=None, cancel_requested=False)
+    kept = codec.execution(row[1])
+    run_number = kept.attempt.run_number if kept.attempt else 1
     return ExecutionRecords(
         intent=proposed,
-        attempt=attempt,
-        permits=tuple(permits),
-        outcome=outcome if outcome and outcome.run_number == run_number else None,
-        cancel_requested=run_number in cancelled,
+        attempt=kept.attempt,
+        permits=kept.permits,
+        outcome=kept.outcome,
+        cancel_requested=any(asked.run_number == run_number for asked in kept.cancels),
     )
 
 
 def outcomes(connection: sqlite3.Connection, tenant_id: str, action_intent_id: str) -> tuple[ActionOutcome, ...]:
     """See `Store.outcomes`."""
-    query = (
-        "SELECT o.body FROM intents i JOIN outcomes o USING (action_intent_id) "
-        "WHERE i.action_intent_id = ? AND i.tenant_id = ? ORDER BY o.run_number, o.outcome_revision"
-    )
-    return many(connection, query, (action_intent_id, tenant_id), codec.outcome)
+    row = connection.execute(_EXECUTION, (action_intent_id, tenant_id)).fetchone()
+    return codec.execution(row[1]).outcomes if row and row[1] else ()
 
 
 def action_type(connection: sqlite3.Connection, tenant_id: str, name: str, version: int | None) -> ActionType | None:

@@ -8,7 +8,7 @@ from typing import Final
 from enactor.domain.attempt import ExecutionAttempt, RunStatus
 from enactor.domain.kill_switch import stopped_by
 from enactor.domain.ledger import entry_hash
-from enactor.domain.permit import CallResult, Purpose
+from enactor.domain.permit import CallResult, Purpose, WritePermit
 from enactor.ports import commands as c
 from enactor.ports.commands import Conflict, ConflictKind
 from enactor.stores.sqlite import codec, sql
@@ -46,22 +46,15 @@ def start_attempt(book: Book, command: c.StartAttempt, body: str, unit: Unit) ->
         book.require_effect_key(attempt.action_intent_id, facts)
     yield
     if command.charge_budget:
-        book.shared.charge(attempt.tenant_id, attempt.action_type, command.now_ms)
-    if stored is None:
-        book.rows.add(
-            sql.ADD_ATTEMPT,
-            (
-                attempt.action_intent_id,
-                attempt.tenant_id,
-                attempt.status.value,
-                attempt.updated_at,
-                body,
-            ),
-        )
-    else:
+        second = book.shared.charge(attempt.tenant_id, attempt.action_type, command.now_ms)
+        # A new row carries its charge with it, until it is counted with many others.
+        if state.number or state.charged_second:
+            book.shared.count_start(attempt.tenant_id, second, attempt.action_type)
+        else:
+            state.charged_second = second
+    if stored is not None:
         book.claim(attempt.action_intent_id, facts)
-        _change_attempt(book, attempt, body)
-    _hold_attempt(book, state, attempt)
+    _hold_attempt(book, state, attempt, body)
 
 
 def update_attempt(book: Book, command: c.UpdateAttempt, body: str, unit: Unit) -> Iterator[None]:
@@ -76,8 +69,7 @@ def update_attempt(book: Book, command: c.UpdateAttempt, body: str, unit: Unit) 
     if stored.status is not command.expected_status:
         raise Conflict(ConflictKind.STATUS_CHANGED, stored)
     yield
-    _change_attempt(book, attempt, body)
-    _hold_attempt(book, state, attempt)
+    _hold_attempt(book, state, attempt, body)
 
 
 def take_permit(book: Book, command: c.TakePermit, body: str, unit: Unit) -> Iterator[None]:
@@ -99,11 +91,10 @@ def take_permit(book: Book, command: c.TakePermit, body: str, unit: Unit) -> Ite
         scope = stopped_by(command.marks, book.shared.switches, for_compensation=compensates)
         if scope is not None:
             raise Conflict(ConflictKind.SWITCH_CHANGED, book.shared.switches[scope])
-    if not compensates and permit.run_number in state.cancelled_runs:
+    if not compensates and state.written and permit.run_number in state.written.cancels:
         raise Conflict(ConflictKind.CANCEL_REQUESTED)
     yield
-    state.permits[permit.call_no] = permit
-    book.rows.add(sql.ADD_PERMIT, (permit.action_intent_id, permit.call_no, body))
+    _hold_permit(book, state, permit, body)
 
 
 def settle_permit(book: Book, command: c.SettlePermit, body: str, unit: Unit) -> Iterator[None]:
@@ -122,8 +113,7 @@ def settle_permit(book: Book, command: c.SettlePermit, body: str, unit: Unit) ->
     if stored.result is not command.expected:
         raise Conflict(ConflictKind.PERMIT_SETTLED, stored)
     yield
-    state.permits[permit.call_no] = permit
-    book.rows.add(sql.CHANGE_PERMIT, (permit.action_intent_id, permit.call_no, body))
+    _hold_permit(book, state, permit, body)
 
 
 def doubt_after_restore(book: Book, command: c.DoubtAfterRestore, body: str, unit: Unit) -> Iterator[None]:
@@ -131,24 +121,15 @@ def doubt_after_restore(book: Book, command: c.DoubtAfterRestore, body: str, uni
     permit = command.permit
     state = book.states.get(permit.action_intent_id)
     yield
-    known = permit.call_no in state.permits
-    state.permits[permit.call_no] = permit
-    if state.unstarted:
-        book.shared.changed(permit.action_intent_id, state)
-    book.rows.add(sql.CHANGE_PERMIT if known else sql.ADD_PERMIT, (permit.action_intent_id, permit.call_no, body))
+    _hold_permit(book, state, permit, body)
 
 
 def request_cancel(book: Book, command: c.RequestCancel, body: str, unit: Unit) -> Iterator[None]:
     """Does `RequestCancel`."""
     state = book.states.get(command.action_intent_id)
     yield
-    state.cancelled_runs.add(command.run_number)
-    if state.unstarted:
-        book.shared.changed(command.action_intent_id, state)
-    book.rows.add(
-        sql.ADD_CANCEL,
-        (command.action_intent_id, command.run_number, command.requested_by, command.requested_at),
-    )
+    state.bodies.cancels[command.run_number] = body
+    book.shared.changed(command.action_intent_id, state)
 
 
 def record_outcome(book: Book, command: c.RecordOutcome, body: str, unit: Unit) -> Iterator[None]:
@@ -156,15 +137,12 @@ def record_outcome(book: Book, command: c.RecordOutcome, body: str, unit: Unit) 
     outcome = command.outcome
     state = book.states.get(outcome.action_intent_id)
     key = (outcome.run_number, outcome.outcome_revision)
-    if key in state.outcomes:
-        stored = book.stored(
-            "SELECT body FROM outcomes WHERE action_intent_id = ? AND run_number = ? AND outcome_revision = ?",
-            (outcome.action_intent_id, *key),
-        )
+    stored = state.written.outcomes.get(key) if state.written else None
+    if stored is not None:
         raise Conflict(ConflictKind.OUTCOME_EXISTS, codec.outcome(stored))
     yield
-    state.outcomes.add(key)
-    book.rows.add(sql.ADD_OUTCOME, (outcome.action_intent_id, *key, body))
+    state.bodies.outcomes[key] = body
+    book.shared.changed(outcome.action_intent_id, state)
 
 
 def release_effect_key(book: Book, command: c.ReleaseEffectKey, body: str, unit: Unit) -> Iterator[None]:
@@ -184,13 +162,10 @@ def append_ledger(book: Book, command: c.AppendLedger, body: str, unit: Unit) ->
     shared = book.shared
     sequence = 0
     if state is not None:
-        sequence = state.sequence = state.sequence + 1
-        if state.attempt is None and state.unstarted:
-            book.shared.changed(action_intent_id, state)
-        for trace in (record.trace_id, record.decision_trace_id):
-            if trace and trace not in state.traces:
-                state.traces.add(trace)
-                book.rows.add(sql.ADD_TRACE, (trace, action_intent_id))
+        state.entries.append(shared.position + 1)
+        state.restated = True
+        shared.changed(action_intent_id, state)
+        sequence = len(state.entries)
     chain = (record.tenant_id, record.account_id)
     seq, prev_hash = shared.head(chain)
     seq += 1
@@ -221,20 +196,15 @@ def append_ledger(book: Book, command: c.AppendLedger, body: str, unit: Unit) ->
     )
 
 
-def _change_attempt(book: Book, attempt: ExecutionAttempt, body: str) -> None:
-    book.rows.add(
-        sql.CHANGE_ATTEMPT,
-        (
-            attempt.action_intent_id,
-            attempt.status.value,
-            attempt.updated_at,
-            body,
-        ),
-    )
+def _hold_permit(book: Book, state: IntentState, permit: WritePermit, body: str) -> None:
+    state.permits[permit.call_no] = permit
+    state.bodies.permits[permit.call_no] = body
+    book.shared.changed(permit.action_intent_id, state)
 
 
-def _hold_attempt(book: Book, state: IntentState, attempt: ExecutionAttempt) -> None:
+def _hold_attempt(book: Book, state: IntentState, attempt: ExecutionAttempt, body: str) -> None:
     state.attempt = attempt
+    state.bodies.attempt = body
     book.shared.changed(attempt.action_intent_id, state)
     if attempt.status in _GIVES_KEY_BACK and state.facts is not None:
         book.release(attempt.action_intent_id, state.facts)

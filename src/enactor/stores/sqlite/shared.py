@@ -10,11 +10,21 @@ from enactor.domain.budget import ANY_ACTION_TYPE, Budget, window_start
 from enactor.domain.kill_switch import KillSwitch
 from enactor.domain.ledger import GENESIS
 from enactor.ports.commands import InternalObject, RequestKey
-from enactor.stores.sqlite import codec, sql
+from enactor.stores.sqlite import codec, sql, strides
 from enactor.stores.sqlite.rows import Rows
 from enactor.stores.sqlite.state import IntentState
 
 _CHAINS_KEPT: Final = 20_000
+_HEAD: Final = """
+SELECT seq, hash FROM ledger WHERE position = (
+    SELECT max(position) FROM ledger_of_chains WHERE tenant_id = ? AND account_id = ?)
+"""
+_STARTS: Final = """
+SELECT (SELECT coalesce(sum(starts), 0) FROM budget_starts
+        WHERE tenant_id = ?1 AND second >= ?2 AND second < ?3 AND ?4 IN ('*', action_type))
+    + (SELECT count(*) FROM executions WHERE number > (SELECT number FROM strides)
+        AND tenant_id = ?1 AND charged_second >= ?2 AND charged_second < ?3 AND ?4 IN ('*', action_type))
+"""
 
 
 class Shared:
@@ -26,10 +36,12 @@ class Shared:
     def __init__(self) -> None:
         self.switches: dict[str, KillSwitch] = {}
         self.position = 0
+        self._covered = (0, 0)
         self._rows: Rows
         self._pending: Counter[tuple[str, ...]] = Counter()
         self._effect_keys: dict[tuple[str, str], str | None] = {}
         self._changed: dict[str, IntentState] = {}
+        self._number = 0
         self._requests: dict[tuple[str, str, str], RequestKey] = {}
         self._objects: dict[tuple[str, str, str], InternalObject] = {}
         self._budgets: dict[str, dict[str, Budget]] = {}
@@ -53,15 +65,18 @@ class Shared:
         for tenant_id, proposer, count in execute(waiting):
             self.count_pending(tenant_id, proposer, count)
         self.position = execute("SELECT coalesce(max(position), 0) FROM ledger").fetchone()[0]
+        self._number = execute("SELECT coalesce(max(number), 0) FROM executions").fetchone()[0]
+        self._covered = strides.covered(rows.connection)
+        if self._covered != (self.position, self._number):
+            execute("BEGIN IMMEDIATE")
+            self._cover()
+            execute("COMMIT")
 
     def write(self, rows: Rows) -> None:
         """Hands over the rows of what changed since the last flush."""
         if self._changed:
             for action_intent_id, state in self._changed.items():
-                if state.facts is not None and state.unfinished:
-                    rows.add(sql.PUT_UNFINISHED, state.row(action_intent_id, state.facts))
-                else:
-                    rows.add(sql.DROP_UNFINISHED, (action_intent_id,))
+                self._number += state.write(action_intent_id, rows, self._number + 1)
             self._changed.clear()
         if self._effect_keys:
             held = self._effect_keys.items()
@@ -74,15 +89,23 @@ class Shared:
         self._requests.clear()
         self._objects.clear()
 
-    def trim(self) -> None:
-        """Forgets what can be read again. To be called when nothing is pending."""
+    def keep_up(self) -> None:
+        """Takes a stride, if one is full, in the transaction under way. To be called when nothing is pending."""
+        if self.position - self._covered[0] >= strides.STRIDE:
+            self._cover()
+
+    def _cover(self) -> None:
+        upto = (self.position, self._number)
+        strides.cover(self._rows.connection, self._covered, upto)
+        self._covered = upto
+        # Up to here the index tells what memory had to.
         if len(self._chains) > _CHAINS_KEPT:
             self._chains.clear()
 
     # -- intents -------------------------------------------------------------------------------------------------
 
     def changed(self, action_intent_id: str, state: IntentState) -> None:
-        """Has an intent listed among what is not over, or not, as it will be at the next flush."""
+        """Has an intent's rows written, as it will be at the next flush."""
         self._changed[action_intent_id] = state
 
     def count_pending(self, tenant_id: str, proposer: str, change: int) -> None:
@@ -169,13 +192,17 @@ class Shared:
             self._used[key] = known = (began, count_starts(self._rows.connection, budget, began))
         return known[1]
 
-    def charge(self, tenant_id: str, action_type: str, now_ms: int) -> None:
-        """Counts a start."""
-        self._starts[tenant_id, now_ms // 1000, action_type] += 1
+    def charge(self, tenant_id: str, action_type: str, now_ms: int) -> int:
+        """Charges a start to the budgets. Returns the second that it belongs to."""
         for budget in self.budgets_of(tenant_id, action_type):
             known = self._used.get((tenant_id, budget.action_type))
             if known is not None and known[0] == window_start(budget, now_ms):
                 self._used[tenant_id, budget.action_type] = (known[0], known[1] + 1)
+        return now_ms // 1000
+
+    def count_start(self, tenant_id: str, second: int, action_type: str) -> None:
+        """Counts a start whose execution has its row already."""
+        self._starts[tenant_id, second, action_type] += 1
 
     # -- chains --------------------------------------------------------------------------------------------------
 
@@ -183,11 +210,7 @@ class Shared:
         """Number and hash of a chain's last entry."""
         known = self._chains.get(chain)
         if known is None:
-            found = self._rows.connection.execute(
-                "SELECT seq, hash FROM ledger INDEXED BY ledger_by_chain WHERE tenant_id = ? AND account_id = ? "
-                "ORDER BY position DESC LIMIT 1",
-                chain,
-            ).fetchone()
+            found = self._rows.connection.execute(_HEAD, chain).fetchone()
             known = self._chains[chain] = (found[0], found[1]) if found else (0, GENESIS)
         return known
 
@@ -198,13 +221,8 @@ class Shared:
 
 def count_starts(connection: sqlite3.Connection, budget: Budget, began: int) -> int:
     """The starts in the database that a budget's window holds."""
-    return int(
-        connection.execute(
-            "SELECT coalesce(sum(starts), 0) FROM budget_starts WHERE tenant_id = ? AND second >= ? AND second < ? "
-            "AND ? IN ('*', action_type)",
-            (budget.tenant_id, began, began + budget.window_seconds, budget.action_type),
-        ).fetchone()[0]
-    )
+    key = (budget.tenant_id, began, began + budget.window_seconds, budget.action_type)
+    return int(connection.execute(_STARTS, key).fetchone()[0])
 
 
 def _names(made: InternalObject) -> tuple[tuple[str, str, str], ...]:

@@ -10,22 +10,18 @@ KEEP_REVISION: Final = (
     "INSERT OR REPLACE INTO earlier_revisions SELECT action_intent_id, revision, body FROM intents "
     "WHERE action_intent_id = ?"
 )
-PUT_UNFINISHED: Final = (
-    "INSERT OR REPLACE INTO unfinished VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
+PUT_UNFINISHED: Final = "INSERT OR REPLACE INTO unfinished VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 DROP_UNFINISHED: Final = "DELETE FROM unfinished WHERE action_intent_id = ?"
 PUT_EFFECT_KEY: Final = "INSERT OR REPLACE INTO effect_keys VALUES (?, ?, ?)"
 DROP_EFFECT_KEY: Final = "DELETE FROM effect_keys WHERE tenant_id = ? AND effect_key = ?"
 ADD_REQUEST: Final = "INSERT INTO requests VALUES (?, ?, ?, ?)"
 ADD_APPROVAL: Final = "INSERT INTO approvals VALUES (?, ?, ?)"
-ADD_ATTEMPT: Final = "INSERT INTO attempts VALUES (?, ?, ?, ?, ?)"
-CHANGE_ATTEMPT: Final = "UPDATE attempts SET status = ?2, updated_at = ?3, body = ?4 WHERE action_intent_id = ?1"
-ADD_PERMIT: Final = "INSERT INTO permits VALUES (?, ?, ?)"
-CHANGE_PERMIT: Final = "UPDATE permits SET body = ?3 WHERE action_intent_id = ?1 AND call_no = ?2"
-ADD_CANCEL: Final = "INSERT OR IGNORE INTO cancel_requests VALUES (?, ?, ?, ?)"
-ADD_OUTCOME: Final = "INSERT INTO outcomes VALUES (?, ?, ?, ?)"
+ADD_EXECUTION: Final = "INSERT INTO executions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+CHANGE_EXECUTION: Final = (
+    "UPDATE executions SET status = ?2, run_number = ?3, updated_at = ?4, resume_at = ?5, deadline_at = ?6, "
+    "charged_second = ?7, entries = ?8, body = ?9 WHERE number = ?1"
+)
 ADD_LEDGER: Final = "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-ADD_TRACE: Final = "INSERT OR IGNORE INTO traces VALUES (?, ?)"
 ADD_ACTION_TYPE: Final = "INSERT INTO action_types VALUES (?, ?, ?, ?)"
 CHANGE_ACTION_TYPE: Final = (
     "UPDATE action_types SET body = ?4 WHERE tenant_id = ?1 AND action_type = ?2 AND registry_version = ?3"
@@ -61,14 +57,9 @@ ORDER: Final = (
     PUT_EFFECT_KEY,
     ADD_REQUEST,
     ADD_APPROVAL,
-    ADD_ATTEMPT,
-    CHANGE_ATTEMPT,
-    ADD_PERMIT,
-    CHANGE_PERMIT,
-    ADD_CANCEL,
-    ADD_OUTCOME,
+    ADD_EXECUTION,
+    CHANGE_EXECUTION,
     ADD_LEDGER,
-    ADD_TRACE,
     ADD_ACTION_TYPE,
     CHANGE_ACTION_TYPE,
     PUT_SWITCH,

@@ -32,13 +32,16 @@ _QUICK_SECONDS: Final = 0.002
 
 
 class _Waiting:
-    """A commit and whoever waits for it; `after` is done outside the transaction, once the batch is durable."""
+    """A commit and whoever waits for it; `after` is done outside the transaction, once the batch is durable.
+
+    `done` is None as long as the commit may yet be made by its own task, which then waits for nobody.
+    """
 
     __slots__ = ("after", "conflict", "done", "unit")
 
-    def __init__(self, unit: Unit, done: asyncio.Future[None], after: Callable[[], None] | None) -> None:
+    def __init__(self, unit: Unit, after: Callable[[], None] | None) -> None:
         self.unit = unit
-        self.done = done
+        self.done: asyncio.Future[None] | None = None
         self.after = after
         self.conflict: Conflict | StoreFailed | None = None
 
@@ -89,20 +92,51 @@ class Writer:
         """Returns when the commit is durable. Raises `Conflict` or `StoreFailed`."""
         if self.failure is not None:
             raise StoreFailed(self.failure.message)
-        waiting = _Waiting(unit, self._loop.create_future(), after)
-        if not self._collected:
-            self._loop.call_soon(self._hand_over)
+        waiting = _Waiting(unit, after)
         self._collected.append(waiting)
-        if len(self._collected) >= _EARLY:
+        if len(self._collected) == 1:
+            try:
+                # Whoever commits in the same turn of the loop comes in between.
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                self._hand_over()
+                if waiting.done is not None:
+                    waiting.done.cancel()
+                raise
+            if waiting.done is None and self._made_alone(waiting):
+                return
+        elif len(self._collected) >= _EARLY:
             self._hand_over()
+        else:
+            waiting.done = self._loop.create_future()
+        if waiting.done is None:
+            raise RuntimeError("a commit is handed over or made")
         await waiting.done
+
+    def _made_alone(self, waiting: _Waiting) -> bool:
+        """Makes a commit here and now, if nobody else commits and that is quick; else hands over what was collected.
+
+        Returns:
+            Whether it was made. Raises `Conflict` or `StoreFailed` then.
+        """
+        alone = self._collected == [waiting] and waiting.after is None
+        if not alone or self._under_way or self._took >= _QUICK_SECONDS:
+            self._hand_over()
+            return False
+        batch, self._collected = self._collected, []
+        self._work(batch)()
+        if self.failure is not None:
+            raise StoreFailed(self.failure.message)
+        if waiting.conflict is not None:
+            raise waiting.conflict
+        return True
 
     def _hand_over(self) -> None:
         batch, self._collected = self._collected, []
-        alone = len(batch) == 1 and batch[0].after is None
-        if alone and not self._under_way and self._took < _QUICK_SECONDS:
-            self._work(batch)()
-        elif batch:
+        for waiting in batch:
+            if waiting.done is None:
+                waiting.done = self._loop.create_future()
+        if batch:
             self._under_way += 1
             self._batches.put(batch)
 
@@ -113,7 +147,7 @@ class Writer:
     def _deliver(self, batch: list[_Waiting], news: News) -> None:
         self._publish(news)
         for waiting in batch:
-            if waiting.done.done():
+            if waiting.done is None or waiting.done.done():
                 continue
             if waiting.conflict is None:
                 waiting.done.set_result(None)
@@ -123,7 +157,7 @@ class Writer:
     def _fail(self, batch: list[_Waiting], error: StoreFailed) -> None:
         first, self.failure = self.failure is None, error
         for waiting in batch:
-            if not waiting.done.done():
+            if waiting.done is not None and not waiting.done.done():
                 waiting.done.set_exception(StoreFailed(error.message))
         if first:
             self._on_failure()
@@ -165,6 +199,7 @@ class Writer:
                     waiting.conflict = conflict
             self._book.rows.flush()
             if self._connection.in_transaction:
+                self._book.shared.keep_up()
                 self._commit()
             for waiting in batch:
                 if waiting.after is not None:

@@ -32,9 +32,10 @@ CREATE TABLE earlier_revisions (
 ) STRICT;
 
 -- What is not over: intents that wait for approval or for their start, runs that run or are in doubt. The end takes the
--- row away, so that what needs looking after is found among that and not among everything that ever ran. `status` is the
--- wire status. The row has all that the conditions of a start ask for: `sequence` is an unstarted intent's last one in
--- the ledger, and `noted` says that it has a permit (after a restore) or a cancel request already.
+-- row away, so that what needs looking after is found among that and not among everything that ever ran. The start does
+-- not touch it: a row of `executions` with a status says more than the `status` here, which is PENDING or
+-- PENDING_APPROVAL. The row has all that the conditions of a start ask for, and the positions of the intent's entries in
+-- the ledger before its start.
 CREATE TABLE unfinished (
     action_intent_id TEXT NOT NULL PRIMARY KEY,
     tenant_id        TEXT NOT NULL,
@@ -49,11 +50,7 @@ CREATE TABLE unfinished (
     version          INTEGER NOT NULL,
     approval_digest  TEXT NOT NULL,
     effect_key       TEXT,
-    sequence         INTEGER NOT NULL,
-    noted            INTEGER NOT NULL,
-    run_number       INTEGER NOT NULL,
-    resume_at        INTEGER NOT NULL,
-    deadline_at      INTEGER NOT NULL
+    entries          TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE effect_keys (
@@ -69,51 +66,40 @@ CREATE TABLE requests (
     key       TEXT NOT NULL,
     body      TEXT NOT NULL,
     PRIMARY KEY (tenant_id, principal, key)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE approvals (
     action_intent_id TEXT NOT NULL,
     number           INTEGER NOT NULL,
     body             TEXT NOT NULL,
     PRIMARY KEY (action_intent_id, number)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
-CREATE TABLE attempts (
-    action_intent_id TEXT NOT NULL PRIMARY KEY,
+-- Everything about an intent's runs in one row, because a commit writes a page for each table and index it touches:
+-- `body` has the attempt, which is the lock, the permits of all runs, the outcomes with their revisions, and the cancel
+-- requests. `status` is the attempt's, or empty while there is none. Rows are numbered in the order in which they came;
+-- `charged_second` is when the first run was charged to the budgets, 0 if it was not; `entries` are the positions of the
+-- intent's entries in the ledger. Intents that end without a run have a row for the sake of those.
+CREATE TABLE executions (
+    number           INTEGER NOT NULL PRIMARY KEY,
+    action_intent_id TEXT NOT NULL UNIQUE,
     tenant_id        TEXT NOT NULL,
+    action_type      TEXT NOT NULL,
     status           TEXT NOT NULL,
+    run_number       INTEGER NOT NULL,
     updated_at       TEXT NOT NULL,
+    resume_at        INTEGER NOT NULL,
+    deadline_at      INTEGER NOT NULL,
+    charged_second   INTEGER NOT NULL,
+    entries          TEXT NOT NULL,
     body             TEXT NOT NULL
 ) STRICT;
 
-CREATE INDEX attempts_ended ON attempts (tenant_id, updated_at)
-    WHERE status <> 'RUNNING' AND status <> 'IN_DOUBT';
+CREATE INDEX executions_ended ON executions (tenant_id, updated_at)
+    WHERE status <> '' AND status <> 'RUNNING' AND status <> 'IN_DOUBT';
 
-CREATE INDEX attempts_without_effect ON attempts (tenant_id, status, action_intent_id)
-    WHERE status <> 'RUNNING' AND status <> 'SUCCEEDED' AND status <> 'IN_DOUBT';
-
-CREATE TABLE permits (
-    action_intent_id TEXT NOT NULL,
-    call_no          INTEGER NOT NULL,
-    body             TEXT NOT NULL,
-    PRIMARY KEY (action_intent_id, call_no)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE cancel_requests (
-    action_intent_id TEXT NOT NULL,
-    run_number       INTEGER NOT NULL,
-    requested_by     TEXT NOT NULL,
-    requested_at     TEXT NOT NULL,
-    PRIMARY KEY (action_intent_id, run_number)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE outcomes (
-    action_intent_id TEXT NOT NULL,
-    run_number       INTEGER NOT NULL,
-    outcome_revision INTEGER NOT NULL,
-    body             TEXT NOT NULL,
-    PRIMARY KEY (action_intent_id, run_number, outcome_revision)
-) STRICT;
+CREATE INDEX executions_without_effect ON executions (tenant_id, status, action_intent_id)
+    WHERE status <> '' AND status <> 'RUNNING' AND status <> 'SUCCEEDED' AND status <> 'IN_DOUBT';
 
 -- The ledger is only ever appended to.
 CREATE TABLE ledger (
@@ -137,14 +123,25 @@ CREATE TABLE ledger (
     hash              TEXT NOT NULL
 ) STRICT;
 
-CREATE INDEX ledger_by_intent ON ledger (action_intent_id) WHERE action_intent_id <> '';
-
--- One chain's entries in their order, and so also its last one.
-CREATE INDEX ledger_by_chain ON ledger (tenant_id, account_id);
-
 CREATE INDEX ledger_without_intent ON ledger (trace_id, decision_trace_id) WHERE action_intent_id = '';
 
--- Which intents a trace has entries of: one row for an execution instead of an index entry for each ledger entry.
+-- Indexes of the ledger and counts of starts that are kept up in strides and not by every commit: they cover the entries
+-- up to `position` and the executions up to `number`. What is newer is at most a stride, and is searched as it is.
+CREATE TABLE strides (
+    position INTEGER NOT NULL,
+    number   INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO strides VALUES (0, 0);
+
+CREATE TABLE ledger_of_chains (
+    tenant_id  TEXT NOT NULL,
+    account_id TEXT NOT NULL,
+    position   INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, account_id, position)
+) STRICT, WITHOUT ROWID;
+
+-- Which intents a trace has entries of.
 CREATE TABLE traces (
     trace_id         TEXT NOT NULL,
     action_intent_id TEXT NOT NULL,
@@ -171,7 +168,8 @@ CREATE TABLE budgets (
     PRIMARY KEY (tenant_id, action_type)
 ) STRICT;
 
--- How many charged runs started in each second: enough to know what any window has used, whenever it is set.
+-- How many charged runs started in each second: enough to know what any window has used, whenever it is set. First runs
+-- are counted in strides, see above; until then their own rows tell.
 CREATE TABLE budget_starts (
     tenant_id   TEXT NOT NULL,
     second      INTEGER NOT NULL,
