@@ -19,7 +19,7 @@ from enactor.pipeline.model import Context, Settings
 from enactor.pipeline.stepping import Stepper
 from enactor.ports.clock import Ids
 from enactor.ports.store import Store
-from enactor.ports.tools import CallRequest, LookUpResult, Reply, ToolDefinition, ToolPlane
+from enactor.ports.tools import NOT_OFFERED, CallRequest, LookUpResult, Reading, Reply, ToolDefinition, ToolPlane
 from enactor.system import SystemClock, SystemRandomness
 
 if TYPE_CHECKING:
@@ -79,7 +79,15 @@ class NoTools:
         """None."""
         return {}
 
+    def connector_version(self, tool_name: str, tenant_id: str, account_id: str) -> str:
+        """None: nobody asks."""
+        return ""
+
     def validate(self, tool_name: str, arguments: Mapping[str, Any]) -> None:
+        """Refuses."""
+        raise ConfigurationError("This function has no tools.")
+
+    def undo_arguments(self, request: CallRequest) -> dict[str, Any]:
         """Refuses."""
         raise ConfigurationError("This function has no tools.")
 
@@ -90,6 +98,10 @@ class NoTools:
     async def look_up(self, request: CallRequest) -> LookUpResult:
         """Cannot tell."""
         return LookUpResult(found=None)
+
+    async def preview(self, request: CallRequest) -> Reading:
+        """None is offered."""
+        return NOT_OFFERED
 
     async def close(self) -> None:
         """Nothing to let go of."""
@@ -106,7 +118,9 @@ class Timely:
         self._left = milliseconds_left
         self.definition = tools.definition
         self.definitions = tools.definitions
+        self.connector_version = tools.connector_version
         self.validate = tools.validate
+        self.undo_arguments = tools.undo_arguments
         self.close = tools.close
 
     async def call(self, request: CallRequest, check: Callable[[], bool]) -> Reply:
@@ -122,6 +136,13 @@ class Timely:
         """Looks up, or cannot tell when there is no time."""
         seconds = (self._left() - _MARGIN_MS) / 1000
         return LookUpResult(found=None) if seconds < 1 else await self._tools.look_up(_within(request, seconds))
+
+    async def preview(self, request: CallRequest) -> Reading:
+        """Reads the target, or puts it off when there is no time."""
+        seconds = (self._left() - _MARGIN_MS) / 1000
+        if seconds < 1:
+            return Reading(retryable=True, deferred_reason="the function had no time left to read the target")
+        return await self._tools.preview(_within(request, seconds))
 
 
 def _within(request: CallRequest, seconds: float) -> CallRequest:
