@@ -15,7 +15,7 @@ from killpoints.random_kills import Killed, Load, rounds
 
 PYTHON = ROOT / ".killpoints-venv" / "bin" / "python"
 ENACTOR = "killpoints.subjects.enactor_program"
-ROUNDS = 8
+ROUNDS = 6
 LOAD = Load(orders=45, kills=5, span=(0.3, 4.0))
 
 
@@ -40,8 +40,8 @@ PEERS = (
         "ctrlrun",
         "killpoints.subjects.ctrlrun_program",
         ("ctrlrun",),
-        "@protect with the order as effect key, idempotency_token() as key, NotExecuted on refusals, an eager reconcile "
-        "hook where the world can be searched, its SQLite store as shipped.",
+        "@protect with the order as effect key, idempotency_token() as key, NotExecuted on refusals, an eager "
+        "reconcile hook where the world can be searched, its SQLite store as shipped.",
     ),
     Peer(
         "dbos",
@@ -60,13 +60,14 @@ PEERS = (
 )
 
 
-async def measure(folder: Path, world: WorldProcess) -> list[tuple[str, str, str, Killed]]:
-    """Each subject's name, version and set-up, with what came of it. Raises `KitFailed` when a peer is not installed."""
+async def measure(folder: Path) -> list[tuple[str, str, str, Killed]]:
+    """Each subject's name, version and set-up, with what came of it. Raises `KitFailed` when a peer is missing."""
     if not PYTHON.exists():
         raise KitFailed("the peers are not installed; run: sh killpoints/setup.sh")
     found = []
     load = Load(**{**vars(LOAD), "oracle": True})
-    async with Zygote(ENACTOR, folder / "enactor.log") as programs:
+    # A world of its own for each, in which the orders are the same.
+    async with WorldProcess() as world, Zygote(ENACTOR, folder / "enactor.log") as programs:
         killed = await rounds(programs, world, folder / "enactor", load, ROUNDS, 2, seed=7)
     found.append(("enactor", "", "Embedded, over SQLite with the local engine, as its quickstart has it.", killed))
     for peer in PEERS:
@@ -74,7 +75,8 @@ async def measure(folder: Path, world: WorldProcess) -> list[tuple[str, str, str
         spawner = Spawner(python, peer.module, folder / f"{peer.name}.log")
         place = folder / peer.name.replace(" ", "-")
         try:
-            killed = await rounds(spawner, world, place, LOAD, ROUNDS, 2, seed=7)
+            async with WorldProcess() as world:
+                killed = await rounds(spawner, world, place, LOAD, ROUNDS, 2, seed=7)
         finally:
             _stop_servers(place)
         found.append((peer.name, ", ".join(map(_version, peer.packages)), peer.set_up, killed))

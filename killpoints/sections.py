@@ -27,8 +27,9 @@ from killpoints.matrix import (
     run_cells,
 )
 from killpoints.model.cases import CASES, WITHOUT_THE_ASSUMPTION
-from killpoints.model.explore import TOOLS, Bounds, explore
+from killpoints.model.explore import explore
 from killpoints.model.rules import Assumption
+from killpoints.model.state import TOOLS, Bounds
 from killpoints.peers import measure
 from killpoints.random_kills import PROMISES, Load, rounds
 from killpoints.receipt import HEADER, cells, figures, table
@@ -265,10 +266,9 @@ async def model(options: Options) -> Found:
 async def peers(options: Options) -> Found:
     """Enactor beside its peers."""
     began = time.monotonic()
-    async with WorldProcess() as world:
-        subjects = await measure(options.folder, world)
+    subjects = await measure(options.folder)
     lines, rows, holds = [], [], True
-    for name, version, set_up, killed in subjects:
+    for name, version, _, killed in subjects:
         for kind, tally in killed.tallies.items():
             lines.append([name, version, kind, *cells(tally)])
             rows.append({"subject": name, "version": version, "promise": kind, **figures(tally)})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from killpoints.model.explore import Bounds
 from killpoints.model.rules import Rule
+from killpoints.model.state import Bounds
 
 _SMALL: Final = Bounds(deaths=0, switches=0, people=0, replies=("done",))
 _LOST: Final = _SMALL._replace(replies=("lost",))

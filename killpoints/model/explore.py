@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 import msgspec
 
-from enactor.conformance.clocks import ManualClock
-from enactor.conformance.world import open_world
-from enactor.domain.approval import approval_digest
 from enactor.domain.attempt import TERMINAL, Phase, RunStatus
-from enactor.domain.errors import ErrorClass, FailureCode
-from enactor.domain.intent import ActionIntent, ExecutionPolicy
 from enactor.domain.kill_switch import KillSwitch
-from enactor.domain.outcome import ObjectRef
 from enactor.domain.permit import CallResult, WritePermit
 from enactor.pipeline.fold import folded
 from enactor.pipeline.invoke import looked_up
 from enactor.pipeline.model import (
     Call,
-    Context,
     Continue,
     Duplicate,
     Earlier,
     LookUp,
     Reads,
     Run,
-    Settings,
     Turn,
     Wait,
 )
@@ -40,126 +30,31 @@ from enactor.pipeline.resolve import resolved
 from enactor.pipeline.settle import settled
 from enactor.pipeline.start import new_attempt
 from enactor.pipeline.steps import STEPS, Step, following, step
-from enactor.ports.commands import AppendLedger, Command, StartAttempt
-from enactor.ports.tools import LookUpResult, Reply, ToolDefinition
-from enactor.stores.memory import MemoryStore
+from enactor.ports.commands import Command, StartAttempt
+from enactor.ports.tools import LookUpResult, Reply
 from killpoints.model.rules import Assumption, Rule, left_out
-from killpoints.model.store import Refused, Stored, commit
-
-TICK: Final = 1_000
-"""Milliseconds in one tick of the model's clock."""
-
-SETTINGS: Final = Settings(
-    call_window_ms=TICK, max_pause_ms=2 * TICK, grace_ms=0, backoff_ms=0, doubt_look_up_ms=TICK, max_deferrals=1
+from killpoints.model.state import (
+    DONE,
+    FINAL_AFTER,
+    NO_ENTRY,
+    REF,
+    REFUSED,
+    RETENTION,
+    SETTINGS,
+    TICK,
+    TOO_LATE,
+    TOOLS,
+    UNKNOWN,
+    Bounds,
+    ModelClock,
+    ModelContext,
+    Outside,
+    Quiet,
+    State,
+    Worker,
+    subject,
 )
-RETENTION: Final = 5
-FINAL_AFTER: Final = 2
-TOOLS: Final = {"IDEMPOTENT": "keyed", "LOOKUP": "searched", "UNSAFE": "unsafe"}
-
-
-class Bounds(NamedTuple):
-    """How much may happen: ticks of the clock, calls that leave, deaths, turns of a switch, and what people do."""
-
-    ticks: int = 7
-    sends: int = 2
-    deaths: int = 1
-    switches: int = 1
-    people: int = 1
-    replies: tuple[str, ...] = ("done", "lost", "gone", "late")
-
-
-class Outside(NamedTuple):
-    """The world: what was made, when the key was first seen, and what will land by when."""
-
-    made: int = 0
-    key_since: int = -1
-    landing: tuple[int, ...] = ()
-    sends: int = 0
-
-
-class Worker(NamedTuple):
-    """What a worker holds in memory, and where it stands; all of it is lost when its process dies.
-
-    Places: idle, commit, check, send, reply, look.
-    """
-
-    place: str = "idle"
-    fence: int = 0
-    run: Run | None = None
-    commands: tuple[Command, ...] = ()
-    turn: Turn | None = None
-    reply: Reply | None = None
-    since: int = 0
-
-
-class State(NamedTuple):
-    """Everything."""
-
-    now: int = 0
-    stored: Stored = Stored()
-    outside: Outside = Outside()
-    workers: tuple[Worker, Worker] = (Worker(), Worker())
-    dead: bool = False
-    deaths: int = 0
-    people: int = 0
-
-
-class _Quiet:
-    """Randomness and ids that are always the same, so that equal states are equal."""
-
-    def bytes(self, count: int) -> bytes:
-        return bytes(count)
-
-    def uniform(self, low: float, high: float) -> float:
-        return low
-
-    def new(self) -> str:
-        return "0"
-
-
-class _Clock:
-    def __init__(self) -> None:
-        self.ms = 0
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    elapsed_ms = now_ms
-
-    async def sleep(self, seconds: float) -> None:
-        raise NotImplementedError
-
-
-class _Context(Context):
-    """A context whose ledger entries cost nothing: the model's store keeps none."""
-
-    def entry(self, *args: Any) -> AppendLedger:
-        return _NO_ENTRY
-
-
-_NO_ENTRY: Any = object()
-
-
-@cache
-def _subject(tool: str) -> tuple[ActionIntent, ToolDefinition, Any]:
-    """A real approved intent for one of the conformance target's tools, with its definition and registry entry."""
-
-    async def made() -> tuple[ActionIntent, ToolDefinition, Any]:
-        world = await open_world(store := MemoryStore(clock := ManualClock()), clock)
-        policy = ExecutionPolicy(retry_count=2, timeout_seconds=1)
-        intent = await world.approved(tool, execution_policy=policy)
-        definition = world.plane.definition(intent.tool_call.tool_name)
-        assert definition is not None
-        return intent, definition, await store.action_type("", intent.action_type, intent.registry_version)
-
-    intent, definition, entry = asyncio.run(made())
-    changes: dict[str, Any] = {"key_retention_seconds": RETENTION}
-    if intent.write_semantics.has_lookup:
-        changes["absence_final_after_seconds"] = FINAL_AFTER
-    semantics = msgspec.structs.replace(intent.write_semantics, **changes)
-    intent = msgspec.structs.replace(intent, write_semantics=semantics, expires_at_epoch=1_000_000)
-    # The durations are the model's, and so the approval is of them.
-    return msgspec.structs.replace(intent, approval_digest=approval_digest(intent)), definition, entry
+from killpoints.model.store import Refused, commit
 
 
 @dataclass
@@ -182,10 +77,10 @@ class Model:
         self.bounds = bounds
         self.rule_out = rule_out
         self.unassumed = unassumed
-        self.intent, self._tool, self._entry = _subject(TOOLS[semantics])
-        self.clock = _Clock()
-        quiet: Any = _Quiet()
-        self.ctx = _Context(self.clock, quiet, quiet, SETTINGS)
+        self.intent, self._tool, self._entry = subject(TOOLS[semantics])
+        self.clock = ModelClock()
+        quiet: Any = Quiet()
+        self.ctx = ModelContext(self.clock, quiet, quiet, SETTINGS)
 
     # -- what workers see and decide -----------------------------------------------------------------------------
 
@@ -222,7 +117,7 @@ class Model:
             turn = current.run(turn.run, reads, self.ctx)
         if isinstance(turn, Duplicate):
             return Worker(fence=worker.fence)
-        commands = folded(c for c in (*pending, *turn.commands) if c is not _NO_ENTRY)
+        commands = folded(c for c in (*pending, *turn.commands) if c is not NO_ENTRY)
         bare = msgspec.structs.replace(turn, commands=())
         return worker._replace(place="commit", commands=commands, turn=bare, run=turn.run)
 
@@ -266,7 +161,7 @@ class Model:
                 if timely or self.rule_out is Rule.CHECK:
                     yield "checks", self._put(state, at, worker._replace(place="send", since=state.now))
                 else:
-                    yield "is too late", self._replied(state, at, worker, _TOO_LATE)
+                    yield "is too late", self._replied(state, at, worker, TOO_LATE)
             case "send":
                 yield from self._send(state, at, worker)
             case "reply":
@@ -327,15 +222,15 @@ class Model:
             now = sent
             match kind:
                 case "done":
-                    now, reply = self._make(sent, state.now), _DONE
+                    now, reply = self._make(sent, state.now), DONE
                 case "lost":
-                    now, reply = self._make(sent, state.now), _UNKNOWN
+                    now, reply = self._make(sent, state.now), UNKNOWN
                 case "late":
-                    now, reply = sent._replace(landing=(*sent.landing, state.now + FINAL_AFTER)), _UNKNOWN
+                    now, reply = sent._replace(landing=(*sent.landing, state.now + FINAL_AFTER)), UNKNOWN
                 case "refused":
-                    reply = _REFUSED
+                    reply = REFUSED
                 case _:
-                    reply = _UNKNOWN
+                    reply = UNKNOWN
             if worker.reply is not None and place == "commit":
                 return
             yield (
@@ -359,7 +254,7 @@ class Model:
 
     def _look(self, state: State, at: int, worker: Worker) -> tuple[str, State]:
         assert isinstance(worker.turn, LookUp)
-        refs = (_REF,) if state.outside.made else ()
+        refs = (REF,) if state.outside.made else ()
         reads = self._reads(state)
         turn = looked_up(worker.turn, reads, self.ctx, self.clock.ms, LookUpResult(found=bool(refs), refs=refs))
         decided = self._follow(worker._replace(reply=None), turn, step("InvokeTool"), reads)
@@ -394,9 +289,9 @@ class Model:
         if attempt.status is RunStatus.IN_DOUBT:
             # Whoever has looked says how it is; nothing is in the air.
             made = state.outside.made > 0
-            refs = (_REF,) if made else ()
+            refs = (REF,) if made else ()
             end = resolved(self._run(state), self._reads(state), self.ctx, executed=made, refs=refs)
-            commands = [command for command in end.commands if command is not _NO_ENTRY]
+            commands = [command for command in end.commands if command is not NO_ENTRY]
             word = "EXECUTED" if made else "NOT_EXECUTED"
             yield f"a person says {word}", state._replace(stored=commit(state.stored, commands, self.rule_out))
         elif attempt.status in (RunStatus.FAILED, RunStatus.CANCELLED):
@@ -484,17 +379,3 @@ def _way(came: dict[State, tuple[State, str] | None], state: State) -> tuple[str
         state, name = step_before
         names.append(name)
     return tuple(reversed(names))
-
-
-_REF: Final = ObjectRef(system="world", object_type="effect", object_id="e1")
-_DONE: Final = Reply(result=CallResult.DONE, refs=(_REF,))
-_REFUSED: Final = Reply(result=CallResult.REFUSED, retryable=True, error_code="BUSY")
-_TOO_LATE: Final = Reply(
-    result=CallResult.NOT_SENT, retryable=True, error_code="TOO_LATE_TO_SEND", deferred_reason="the permit ran out"
-)
-_UNKNOWN: Final = Reply(
-    result=CallResult.UNKNOWN,
-    retryable=True,
-    error_class=ErrorClass.TIMEOUT,
-    error_code=FailureCode.TOOL_TIMEOUT.value,
-)

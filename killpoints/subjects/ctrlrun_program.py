@@ -1,9 +1,9 @@
 """CTRLRun as a subject: one protected function, whose effect key is the order, over its durable SQLite store.
 
-Set up as its documentation has it: `idempotency_token()` goes to the world as the key; `NotExecuted` is raised where the
-world says that it did nothing, and only then is the action tried again; where the world can be searched by key a
-`reconcile` hook looks, eagerly and when an ambiguous effect blocks. The lease is short, so that what a dead process held
-is ambiguous soon. What stays ambiguous is "unknown", in CTRLRun's own sense.
+Set up as its documentation has it: `idempotency_token()` goes to the world as the key; `NotExecuted` is raised where
+the world says that it did nothing, and only then is the action tried again; where the world can be searched by key a
+`reconcile` hook looks, eagerly and when an ambiguous effect blocks. The lease is short, so that what a dead process
+held is ambiguous soon. What stays ambiguous is "unknown", in CTRLRun's own sense.
 """
 
 from __future__ import annotations

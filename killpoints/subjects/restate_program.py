@@ -1,9 +1,9 @@
 """Restate as a subject: a workflow for each order, keyed by the order, whose one durable step is tried four times.
 
-Set up as its documentation has it: the server (with its defaults, in a process of its own that outlives the worker) keeps
-the journal and drives the workflow again when the worker that ran it dies; `run` with a retry policy is the step; the
-workflow's key travels as the idempotency key. A definite refusal is the step's value. A step whose attempts are used up
-fails the workflow, which says "not done": that is what its caller is told. What is killed is the worker.
+Set up as its documentation has it: the server (with its defaults, in a process of its own that outlives the worker)
+keeps the journal and drives the workflow again when the worker that ran it dies; `run` with a retry policy is the step;
+the workflow's key travels as the idempotency key. A definite refusal is the step's value. A step whose attempts are
+used up fails the workflow, which says "not done": that is what its caller is told. What is killed is the worker.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 import pytest
 
 from killpoints.model.cases import CASES, WITHOUT_THE_ASSUMPTION
-from killpoints.model.explore import TOOLS, Bounds, explore
+from killpoints.model.explore import explore
 from killpoints.model.rules import Assumption, Rule
+from killpoints.model.state import TOOLS, Bounds
 
 
 @pytest.mark.parametrize("rule", Rule)
