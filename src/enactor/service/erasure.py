@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from enactor.domain.erasure import is_over
 from enactor.domain.errors import IntentNotFound, InvalidInput
+from enactor.domain.idempotency import undo_effect_key
 from enactor.domain.ids import is_intent_id
 from enactor.domain.intent import ActionIntent
 from enactor.domain.ledger import LedgerEvent
@@ -69,7 +70,7 @@ class Erasures:
         subject: str | None = None,
         dry_run: bool = False,
     ) -> Erasure:
-        """Erases intents, each in a commit of its own that also says so in the ledger.
+        """Erases intents and their undos, each in a commit of its own that also says so in the ledger.
 
         Args:
             reference: the number of the request, or of a ticket. It stays in the ledger and so must say nothing itself.
@@ -93,12 +94,17 @@ class Erasures:
         asked = "SUBJECT" if subject is not None else "INTENT"
         erased: list[str] = []
         refused: list[Refusal] = []
+        seen: set[str] = set()
         async for name in self._named(by, action_intent_ids, subject):
-            reason = await self._one(by, name, reference, asked, dry_run=dry_run)
-            if reason is None:
-                erased.append(name)
-            else:
-                refused.append(Refusal(action_intent_id=name, reason=reason))
+            for each in (name, *await self._undos_of(by.tenant_id, name)):
+                if each in seen:
+                    continue
+                seen.add(each)
+                reason = await self._one(by, each, reference, asked, dry_run=dry_run)
+                if reason is None:
+                    erased.append(each)
+                else:
+                    refused.append(Refusal(action_intent_id=each, reason=reason))
         return Erasure(erased=tuple(erased), refused=tuple(refused), dry_run=dry_run)
 
     async def _named(self, by: Principal, names: Sequence[str], subject: str | None) -> AsyncIterator[str]:
@@ -119,6 +125,18 @@ class Erasures:
             token = page.next_token
             if token is None:
                 return
+
+    async def _undos_of(self, tenant_id: str, name: str) -> tuple[str, ...]:
+        """The intents that take back, or took back, what the intent did: they say the same again."""
+        records = await self._core.store.execution(tenant_id, name) if is_intent_id(name) else None
+        if records is None or records.attempt is None:
+            return ()
+        found = []
+        for run_number in range(1, records.attempt.run_number + 1):
+            holder = await self._core.store.effect_holder(tenant_id, undo_effect_key(name, run_number))
+            if holder is not None:
+                found.append(holder)
+        return tuple(found)
 
     async def _is_about(self, intent: ActionIntent, wanted: str) -> bool:
         if mentions(intent, wanted):
@@ -179,6 +197,7 @@ def mentions(intent: ActionIntent, wanted: str) -> bool:
         intent.effect_key or "",
         intent.decided_reason,
         intent.labels,
+        [ref.object_id for ref in intent.undoes.refs] if intent.undoes is not None else "",
     ]
     return any(wanted in text.casefold() for text in _texts(said))
 
