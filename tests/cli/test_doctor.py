@@ -162,11 +162,14 @@ def test_ipv6_is_written_in_brackets(monkeypatch: pytest.MonkeyPatch, free_port:
         ("memory://", "warning", "memory at"),
         ("sqlite:///broken.db", "problem", "is not a SQLite database"),
         ("sqlite:///sound.db", "ok", "schema version"),
-        ("dynamodb://eu-west-1", "problem", "no dynamodb store"),
+        ("dynamodb://eu-west-1", "problem", "DynamoDB cannot be asked: NoCredentialsError"),
     ],
 )
-def test_the_store_is_opened_and_described(store: str, state: str, said: str) -> None:
+def test_the_store_is_opened_and_described(monkeypatch: pytest.MonkeyPatch, store: str, state: str, said: str) -> None:
     """Its kind, schema and size, or why it cannot be opened; one that loses everything is a warning."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     Path("broken.db").write_bytes(b"this is no database, however long it is" * 100)
     run("migrate", "--store", "sqlite:///sound.db")
     _, found = examined("--dev", "--store", store)

@@ -209,6 +209,8 @@ async def test_a_document_that_changes(orders: Orders, proxy: Proxy, clock: Manu
     assert len(hashes) == 4
     other = connector_of(clock, api("http://127.0.0.1:9", orders.document))
     assert before.configuration_version != other.configuration_version
+    assert before.version_for("acme", "north") != other.version_for("acme", "north") != ""
+    assert before.version_for("acme", "west") == before.version_for("globex", "north") == ""
     await before.close()
     await other.close()
 

@@ -19,6 +19,7 @@ from enactor.connectors.openapi.settings import ReadSettings, ServerSettings, To
 from enactor.connectors.sdk import (
     Absent,
     CannotTell,
+    ChangedSince,
     Found,
     LookUpAnswer,
     NotSent,
@@ -121,7 +122,7 @@ class OperationTool:
         if undo.read.account is not None and replies.text_at(thing, undo.read.account) != account:
             raise Refused("ACCOUNT_MISMATCH", "The object belongs to another account.", error_class=ErrorClass.AUTH)
         if original.version is None or replies.text_at(thing, undo.read.version) != original.version:
-            raise Refused("CHANGED_SINCE", "Somebody changed the object since; take it back by hand.")
+            raise ChangedSince("Somebody changed the object since; take it back by hand.")
         values = _undo_values(args, original, account, call)
         request = _filled(operation, undo, values)
         answer = await _send(server, operation, request, call, undo.effect_free_statuses)

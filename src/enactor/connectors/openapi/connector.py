@@ -41,6 +41,14 @@ class OpenApiConnector(Connector):
         self.verifies_account = settings.verifies_account  # type: ignore[misc]
         where = [one.model_dump(mode="json") for one in settings.servers]
         self.configuration_version = digest(["enactor/openapi/v1", where])[:32]
+        self._versions = {
+            # What serves one account, and of the others that share the server nothing.
+            (one.tenant, account): digest(
+                ["enactor/openapi/v1", {**one.model_dump(mode="json"), "accounts": {account: theirs}}]
+            )[:32]
+            for one in settings.servers
+            for account, theirs in (one.accounts or {"*": ""}).items()
+        }
         self._settings = settings
         what = f"connector_settings.openapi: the API {settings.name}"
         document = Document.read(settings.document, what)
@@ -57,6 +65,10 @@ class OpenApiConnector(Connector):
         if not context.settings:
             raise ConfigurationError("The connector openapi needs [[connector_settings.openapi.apis]].")
         return tuple(cls(api, context) for api in OpenApiSettings.of(context.settings).apis)
+
+    def version_for(self, tenant_id: str, account_id: str) -> str:
+        versions = self._versions
+        return versions.get((tenant_id, account_id)) or versions.get((tenant_id, "*"), "")
 
     def tools(self) -> dict[str, tuple[ToolSpec, Callable[..., Awaitable[ToolResult]]]]:
         return dict(self._tools)
