@@ -25,6 +25,7 @@ from enactor.domain.intent import (
     SwitchMark,
     Target,
     TargetSource,
+    Undoes,
 )
 from enactor.domain.principal import PrincipalRef
 
@@ -63,6 +64,7 @@ COVERED: dict[str, Any] = {
     "preview": Preview({}, {}, "v1", Guard.ATOMIC, "1" * 64),
     "digest_salt": "0" * 32,
     "shadow": True,
+    "undoes": Undoes(action_intent_id="ai_other", run_number=1, original_key="0" * 64),
 }
 NOT_COVERED: dict[str, Any] = {
     "version": 9,

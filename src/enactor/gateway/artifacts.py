@@ -48,7 +48,7 @@ class FileArtifacts:
             raise StoreFailed(f"An artifact in {self._directory} is not what was put there.")
         return content
 
-    async def delete(self, tenant_id: str, reference: str) -> None:
+    async def forget(self, tenant_id: str, reference: str) -> None:
         found = _REFERENCE.fullmatch(reference)
         if found is None:
             return

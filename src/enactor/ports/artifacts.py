@@ -16,7 +16,7 @@ class ArtifactStore(Protocol):
         """
         ...
 
-    async def delete(self, tenant_id: str, reference: str) -> None:
+    async def forget(self, tenant_id: str, reference: str) -> None:
         """Deletes what a reference stands for, if the tenant has put it there. Raises `StoreFailed`."""
         ...
 

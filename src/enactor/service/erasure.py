@@ -179,7 +179,7 @@ class Erasures:
         outcomes = await self._core.store.outcomes(intent.tenant_id, intent.action_intent_id)
         references = {it.raw_response_artifact_ref for it in outcomes if it.raw_response_artifact_ref}
         for reference in sorted(references):
-            await self._artifacts.delete(intent.tenant_id, reference)
+            await self._artifacts.forget(intent.tenant_id, reference)
         return len(references)
 
 
