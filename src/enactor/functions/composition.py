@@ -79,15 +79,7 @@ class NoTools:
         """None."""
         return {}
 
-    def connector_version(self, tool_name: str, tenant_id: str, account_id: str) -> str:
-        """None: nobody asks."""
-        return ""
-
     def validate(self, tool_name: str, arguments: Mapping[str, Any]) -> None:
-        """Refuses."""
-        raise ConfigurationError("This function has no tools.")
-
-    def undo_arguments(self, request: CallRequest) -> dict[str, Any]:
         """Refuses."""
         raise ConfigurationError("This function has no tools.")
 
@@ -95,13 +87,21 @@ class NoTools:
         """Refuses: nothing left."""
         return Reply(result=CallResult.NOT_SENT, error_code="NO_TOOLS", message="This function has no tools.")
 
+    def connector_version(self, tool_name: str, tenant_id: str, account_id: str) -> str:
+        """None: nobody asks."""
+        return ""
+
     async def look_up(self, request: CallRequest) -> LookUpResult:
         """Cannot tell."""
         return LookUpResult(found=None)
 
     async def preview(self, request: CallRequest) -> Reading:
-        """None is offered."""
+        """Offers none."""
         return NOT_OFFERED
+
+    def undo_arguments(self, request: CallRequest) -> dict[str, Any]:
+        """Refuses."""
+        raise ConfigurationError("This function has no tools.")
 
     async def close(self) -> None:
         """Nothing to let go of."""
@@ -138,11 +138,9 @@ class Timely:
         return LookUpResult(found=None) if seconds < 1 else await self._tools.look_up(_within(request, seconds))
 
     async def preview(self, request: CallRequest) -> Reading:
-        """Reads the target, or puts it off when there is no time."""
+        """Reads, in the time that there is."""
         seconds = (self._left() - _MARGIN_MS) / 1000
-        if seconds < 1:
-            return Reading(retryable=True, deferred_reason="the function had no time left to read the target")
-        return await self._tools.preview(_within(request, seconds))
+        return await self._tools.preview(_within(request, max(seconds, 1)))
 
 
 def _within(request: CallRequest, seconds: float) -> CallRequest:
