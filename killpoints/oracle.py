@@ -103,7 +103,7 @@ def _taken_back(kind: str, undo_acts: Sequence[str], died: bool) -> frozenset[Sa
 
 
 def blinded(folder: Path, order: str, honest: frozenset[Says], seen: dict[str, Any]) -> frozenset[Says]:
-    """What may be said as well where a look-up of the order broke off: it is not known, or later that it is not done."""
+    """What may be said where a look-up broke off too: it is not known, or later that it is not done."""
     file = folder / BLIND
     if not file.exists() or order not in file.read_text().split():
         return honest

@@ -62,7 +62,7 @@ async def test_artifacts_are_a_tenants_own(bucket: Any) -> None:
     bucket.put_object(Bucket=BUCKET, Key=names(bucket)[0], Body=b"another answer")
     with pytest.raises(StoreFailed, match="not what was put there"):
         await artifacts.read(TENANT, reference)
-    await artifacts.delete(TENANT, reference)
+    await artifacts.forget(TENANT, reference)
     assert names(bucket) == []
     with pytest.raises(StoreFailed, match="NoSuchBucket"):
         await S3Artifacts(bucket, "no-such-bucket").put(TENANT, b"x")

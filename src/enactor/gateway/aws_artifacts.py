@@ -52,7 +52,7 @@ class S3Artifacts:
             raise StoreFailed(f"An artifact in the bucket {self._bucket} is not what was put there.")
         return content
 
-    async def delete(self, tenant_id: str, reference: str) -> None:
+    async def forget(self, tenant_id: str, reference: str) -> None:
         """Deletes what a reference stands for, if the tenant has put it. A bucket with versions keeps an old one."""
         found = _REFERENCE.fullmatch(reference)
         if found is not None:
