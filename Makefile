@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 
 .PHONY: help setup npm constraints format demo serve test check bench bench-embedded bench-gateway \
-        killpoints killpoints-quick test-aws test-scale-out clean
+        killpoints killpoints-quick test-aws package-aws test-scale-out clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "  make %-28s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,7 @@ check: setup  ## format, lint, types, import rules, docs
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python scripts/check_docs.py
+	@$(BIN)/python scripts/aws_template.py
 
 format: setup  ## rewrite the code to the house format, with lint's safe fixes
 	@$(BIN)/ruff check --quiet --fix-only .
@@ -58,8 +59,11 @@ killpoints: setup  ## the proof: killed and paused at every point of a run, with
 killpoints-quick: setup  ## a sample of it, in seconds
 	@$(BIN)/python -m killpoints --quick
 
-test-aws:  ## the AWS part of the tests alone (not built yet)
-	@echo "$@: the AWS store and engine are not built yet." >&2; exit 1
+test-aws: setup  ## the AWS part of the tests alone: the stack on an emulator, every scenario through the state machine
+	@$(BIN)/pytest -q tests/aws tests/engines/test_stepfunctions.py
+
+package-aws: setup  ## dist/enactor-aws.zip, the package of the AWS functions, from the pinned wheels
+	@$(BIN)/python scripts/package_aws.py
 
 test-scale-out:  ## the PostgreSQL and Restate part of the tests alone (not built yet)
 	@echo "$@: the PostgreSQL store and the Restate engine are not built yet." >&2; exit 1

@@ -24,6 +24,7 @@ from enactor.engines.stepfunctions.trigger import ApprovalTrigger, Approved, Sta
 from enactor.pipeline.driver import Driver
 from enactor.pipeline.stepping import Stepper
 from enactor.ports.engine import EngineInfo, RunRequest
+from enactor.ports.store import Store
 
 Task = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -116,14 +117,20 @@ class Interpreter:
 class SimulatedAws:
     """The engine with what AWS does around it: bus, queue, starter, state machine, and the sweeper's schedule."""
 
-    def __init__(self, world: World, *, driver: Driver | None = None) -> None:
+    def __init__(
+        self, world: World, *, driver: Driver | None = None, store_of: Callable[[str], Store] | None = None
+    ) -> None:
+        """`store_of` gives each function a store of its own, by the function's name."""
         self._world = world
-        self._stepper = Stepper(driver or world.driver())
-        self._runner = StepRunner(self._stepper)
+        store_of = store_of or (lambda function: world.store)
+        self._stepper = Stepper(driver or world.driver(store_of("api")))
+        self._runners = {
+            name: StepRunner(Stepper(driver or world.driver(store_of(name)))) for name in FUNCTIONS.values()
+        }
         self.interpreter = Interpreter(world, self._invoke)
-        self._engine = StepFunctionsEngine(self, world.store, world.clock)
-        self._trigger = ApprovalTrigger(self, world.store, self._stepper)
-        self._starter = Starter(self._engine, world.store)
+        self._engine = StepFunctionsEngine(self, store_of("sweeper"), world.clock)
+        self._trigger = ApprovalTrigger(self, store_of("api"), self._stepper)
+        self._starter = Starter(StepFunctionsEngine(self, store_of("starter"), world.clock), store_of("starter"))
         self._names: set[str] = set()
         self._executions: set[asyncio.Task[Any]] = set()
         self._sweeper: asyncio.Task[None] | None = None
@@ -162,7 +169,7 @@ class SimulatedAws:
         self._inside += 1
         self.invoked.append(payload["step"])
         try:
-            given = await self._runner.run(payload["step"], step_state(payload))
+            given = await self._runners[function].run(payload["step"], step_state(payload))
         finally:
             self._inside -= 1
         found: dict[str, Any] = msgspec.to_builtins(given)

@@ -301,8 +301,25 @@ async def _verify_tenant(
         if not verifier.faults:
             await _check_places(store, tenant_id, verifier, page, before, head.size)
         progress(done + verifier.entries)
+    if not verifier.faults:
+        await _check_feed(store, tenant_id, verifier, head)
     verifier.feed(_line(End(entries=verifier.entries)))
     return verifier.finish()
+
+
+async def _check_feed(store: Store, tenant_id: str, verifier: BundleVerifier, head: LogHead) -> None:
+    """What streams and webhooks read has to be what the log has, also where an index does not show it."""
+    position = 0
+    while position < head.position and (rows := await store.log_feed(position, _ROWS)):
+        own = [row.entry_id for row in rows if row.tenant_id == tenant_id and row.position <= head.position]
+        leaves = await store.log_leaves(tenant_id, own)
+        for entry_id in own:
+            if entry_id not in leaves:
+                verifier.report(
+                    f"the entry {entry_id} is not in the log, and stands among those that are: inserted", None
+                )
+                return
+        position = rows[-1].position
 
 
 async def _check_places(

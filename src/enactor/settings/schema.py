@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from enactor.domain.errors import ConfigurationError
 from enactor.domain.ledger import LedgerEvent
+from enactor.settings.aws import AwsSettings
 from enactor.settings.guards import GuardsSettings
 from enactor.settings.issuers import IssuerSettings, require_web_address
 from enactor.settings.ledger import LedgerSettings
@@ -90,6 +91,7 @@ class Settings(SettingsModel):
     mcp_servers: tuple[McpServerSettings, ...] = Field(
         default=(), description="MCP servers whose tools can be proposed."
     )
+    aws: AwsSettings = Field(default=AwsSettings(), description="The deployment on AWS.")
     webhooks: tuple[WebhookSettings, ...] = Field(default=(), description="Receivers of events.")
     secrets: dict[str, dict[str, SecretReference]] = Field(
         default={}, description="Per tenant, the secrets that parameters may name: where each one is."

@@ -53,7 +53,7 @@ _RETRY: Final = {
     "ErrorEquals": _TRANSIENT,
     "IntervalSeconds": 1,
     "MaxAttempts": 6,
-    "BackoffRate": 2,
+    "BackoffRate": 2.0,
     "MaxDelaySeconds": 60,
     "JitterStrategy": "FULL",
 }
@@ -61,7 +61,7 @@ _CRASHED: Final = {
     "ErrorEquals": ["Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout"],
     "IntervalSeconds": 2,
     "MaxAttempts": 2,
-    "BackoffRate": 2,
+    "BackoffRate": 2.0,
     "JitterStrategy": "FULL",
 }
 """A function whose process ended. Where none can have called, it is run again; elsewhere Recover looks first."""

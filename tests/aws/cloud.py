@@ -1,0 +1,225 @@
+"""A deployment on the emulator: moto, the shim in front of it, the stack as deploy.sh makes it, and a queue that moves.
+
+What the emulator does not do is done here, and named: it does not run state machines that CloudFormation made (they are
+made again from the deployed definition), and it invokes nothing for a queue (`Pump` does).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+
+from tests.aws.lambdas import REGION
+from tests.aws.shim import Shim
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+PREFIX = "cc-native"
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+class Cloud:
+    """The emulator with a deployment.
+
+    Attributes:
+        resources: by logical id, the stack's resources.
+    """
+
+    def __init__(self, directory: Path, *, target_url: str) -> None:
+        self.directory = directory
+        self.target_url = target_url
+        self.resources: dict[str, dict[str, str]] = {}
+        self._clients: dict[str, Any] = {}
+        port = free_port()
+        self.shim = Shim(port, directory)
+        self._log = (directory / "moto.log").open("wb")
+        self._moto = subprocess.Popen(
+            [str(BIN / "moto_server"), "-H", "127.0.0.1", "-p", str(port)],
+            env={**os.environ, "MOTO_PORT": str(self.shim.port), "AWS_DEFAULT_REGION": REGION},
+            stdout=self._log,
+            stderr=self._log,
+        )
+        self._emulator = f"http://127.0.0.1:{port}"
+        self._until_it_answers()
+
+    def _until_it_answers(self) -> None:
+        waiting = threading.Event()
+        while self._moto.poll() is None:
+            try:
+                urllib.request.urlopen(f"{self._emulator}/moto-api/data.json", timeout=5).close()  # noqa: S310 - a server of this test on loopback
+                return
+            except OSError:
+                waiting.wait(0.05)
+        raise AssertionError((self.directory / "moto.log").read_text())
+
+    def close(self) -> None:
+        """Stops everything."""
+        self.shim.close()
+        self._moto.kill()
+        self._moto.wait()
+        self._log.close()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the command line and scripts are given."""
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ENACTOR_"))},
+            "AWS": str(BIN / "aws"),
+            "PYTHON": sys.executable,
+            "AWS_ENDPOINT_URL": self.shim.url,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_PAGER": "",
+        }
+
+    def script(self, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Runs a script of the project."""
+        return subprocess.run(
+            ["sh", *command],
+            cwd=ROOT,
+            env={**self.environment, **more},
+            capture_output=True,
+            text=True,
+            timeout=500,
+            check=False,
+        )
+
+    def client(self, service: str) -> Any:
+        """A client of the SDK, for looking at what is there."""
+        if service not in self._clients:
+            self._clients[service] = botocore.session.get_session().create_client(
+                service,
+                region_name=REGION,
+                endpoint_url=self.shim.url,
+                aws_access_key_id="test",
+                aws_secret_access_key="test",
+            )
+        return self._clients[service]
+
+    # -- deploying -----------------------------------------------------------------------------------------------
+
+    def deploy(self) -> str:
+        """Deploys with deploy.sh, as a person would. Returns what it said."""
+        package = self.directory / "package.zip"
+        package.write_bytes(b"PK\x05\x06" + bytes(18))
+        done = self.script(
+            "deploy/aws/deploy.sh",
+            *("--issuer", "https://issuer.example", "--audience", "enactor", "--package", str(package)),
+            *("--env", str(self.directory / "env"), "--no-e2e"),
+            "Connectors=internal,target",
+            f'ConnectorSettings={{"target":{{"url":"{self.target_url}"}}}}',
+            "MaxPauseSeconds=1",
+            "DoubtLookUpSeconds=1",
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stderr
+
+    def take_up(self) -> None:
+        """Reads the stack back, and makes the state machine again where the emulator runs it."""
+        listed = self.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=PREFIX)
+        self.resources = {
+            found["LogicalResourceId"]: found for page in listed for found in page["StackResourceSummaries"]
+        }
+        # The emulator would take messages off the queue for a container that there is not; `Pump` does it instead.
+        for mapping in self.client("lambda").list_event_source_mappings()["EventSourceMappings"]:
+            self.client("lambda").update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+        machine = self.resources["StateMachine"]["PhysicalResourceId"]
+        states = self.client("stepfunctions")
+        deployed = states.describe_state_machine(stateMachineArn=machine)
+        config = json.dumps({"stepfunctions": {"execute_state_machine": True}}).encode()
+        urllib.request.urlopen(f"{self._emulator}/moto-api/config", config, timeout=5).close()  # noqa: S310 - a server of this test on loopback
+        made = states.create_state_machine(
+            name=deployed["name"], definition=deployed["definition"], roleArn=deployed["roleArn"]
+        )
+        assert made["stateMachineArn"] == machine
+
+    def missing(self) -> set[str]:
+        """The logical ids of resources that are said to be there and have no physical id."""
+        return {name for name, found in self.resources.items() if not found.get("PhysicalResourceId")}
+
+    def invoke(self, function: str, event: Any) -> Any:
+        """Invokes a function as a service does."""
+        answer = self.client("lambda").invoke(FunctionName=f"{PREFIX}-{function}", Payload=json.dumps(event).encode())
+        result = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, result
+        return result
+
+
+class Pump(threading.Thread):
+    """What Lambda's poller does: takes messages off the queue, invokes the starter, deletes what was not returned.
+
+    A message that was returned is visible again at once, not after its time: nothing waits for it.
+
+    Attributes:
+        batches: what the starter was given and what it returned.
+    """
+
+    def __init__(self, cloud: Cloud) -> None:
+        super().__init__(daemon=True)
+        self._cloud = cloud
+        self._over = threading.Event()
+        self.batches: list[tuple[list[str], list[str]]] = []
+        self.failed: BaseException | None = None
+
+    def run(self) -> None:
+        """Until it is stopped."""
+        try:
+            while not self._over.is_set():
+                self._once()
+        except BaseException as error:
+            self.failed = error
+            raise
+
+    def _once(self) -> None:
+        queue = self._cloud.resources["ApprovalsQueue"]["PhysicalResourceId"]
+        sqs = self._cloud.client("sqs")
+        messages = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages", [])
+        if not messages:
+            return
+        records = [
+            {
+                "messageId": message["MessageId"],
+                "receiptHandle": message["ReceiptHandle"],
+                "body": message["Body"],
+                "attributes": {},
+                "messageAttributes": {},
+                "eventSource": "aws:sqs",
+                "awsRegion": REGION,
+            }
+            for message in messages
+        ]
+        answer = self._cloud.invoke("starter", {"Records": records})
+        returned = {item["itemIdentifier"] for item in answer["batchItemFailures"]}
+        self.batches.append(([message["Body"] for message in messages], sorted(returned)))
+        for message in messages:
+            handle = {"QueueUrl": queue, "ReceiptHandle": message["ReceiptHandle"]}
+            if message["MessageId"] in returned:
+                sqs.change_message_visibility(**handle, VisibilityTimeout=0)
+            else:
+                sqs.delete_message(**handle)
+
+    def stop(self) -> None:
+        """Stops, and raises what stopped it before."""
+        self._over.set()
+        self.join(10)
+        if self.failed is not None:
+            raise self.failed
