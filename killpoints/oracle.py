@@ -7,6 +7,7 @@ makes IN_DOUBT a result that can be wrong: where a promise of the tool leaves a 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from killpoints.judge import Says
@@ -16,6 +17,9 @@ _UNCLEAR = frozenset({"drop", "late", "lose", "hang", "500-after", "500-before"}
 
 _PERMITTED = ("commit(TakePermit) after", "killed")
 _SETTLED = ("commit(TakePermit) after", "commit(SettlePermit) after")
+
+BLIND = "blind-look-ups"
+"""Where a program lists the orders of which a look-up broke off: they cannot tell, and leave a doubt for a person."""
 
 _FOR_GOOD = frozenset({"refused", "revoked", "burnt"})
 
@@ -96,3 +100,12 @@ def _taken_back(kind: str, undo_acts: Sequence[str], died: bool) -> frozenset[Sa
     if refused:
         return frozenset({Says.UNKNOWN if unclear else Says.PARTLY})
     return frozenset({Says.TAKEN_BACK})
+
+
+def blinded(folder: Path, order: str, honest: frozenset[Says], seen: dict[str, Any]) -> frozenset[Says]:
+    """What may be said as well where a look-up of the order broke off: that it is not known, or later not done."""
+    file = folder / BLIND
+    if not file.exists() or order not in file.read_text().split():
+        return honest
+    stands = any(not effect["undone"] for effect in seen.get("effects", []))
+    return honest | {Says.UNKNOWN} | (frozenset() if stands else {Says.NOT_DONE})

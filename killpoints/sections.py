@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,11 @@ from killpoints.matrix import (
     cuts_in_recovery,
     run_cells,
 )
+from killpoints.model.cases import CASES, WITHOUT_THE_ASSUMPTION
+from killpoints.model.explore import explore
+from killpoints.model.rules import Assumption
+from killpoints.model.state import TOOLS, Bounds
+from killpoints.peers import measure
 from killpoints.random_kills import PROMISES, Load, rounds
 from killpoints.receipt import HEADER, cells, figures, table
 
@@ -233,8 +238,62 @@ async def random_kills(options: Options) -> Found:
     return Found(total.clean and not killed.trouble, text, content, time.monotonic() - began)
 
 
+async def model(options: Options) -> Found:
+    """Every interleaving of a model, with all rules and with each left out."""
+    began = time.monotonic()
+    lines, rows, holds = [], [], True
+    for rule, (semantics, bounds) in CASES.items():
+        found = explore(semantics, bounds, rule)
+        holds = holds and bool(found.violation)
+        lines.append([f"without: {rule}", semantics, found.violation or "NOTHING WRONG", f"{found.states:,}"])
+        rows.append({"left_out": str(rule), "semantics": semantics, **asdict(found)})
+    semantics, bounds = WITHOUT_THE_ASSUMPTION
+    found = explore(semantics, bounds, None, Assumption.PAUSE)
+    holds = holds and bool(found.violation)
+    lines.append(
+        [f"not assumed: {Assumption.PAUSE}", semantics, found.violation or "NOTHING WRONG", f"{found.states:,}"]
+    )
+    rows.append({"not_assumed": str(Assumption.PAUSE), "semantics": semantics, **asdict(found)})
+    for semantics in TOOLS:
+        found = explore(semantics, Bounds(), most=5_000 if options.quick else MOST_STATES)
+        holds = holds and not found.violation
+        lines.append(["with all rules", semantics, found.violation or "nothing wrong", f"{found.states:,}"])
+        rows.append({"semantics": semantics, **asdict(found)})
+    text = table(("the model", "semantics", "what goes wrong", "states"), lines, words=3)
+    return Found(holds, text, {"rows": rows}, time.monotonic() - began)
+
+
+async def peers(options: Options) -> Found:
+    """Enactor beside its peers."""
+    began = time.monotonic()
+    subjects = await measure(options.folder)
+    lines, rows, holds = [], [], True
+    for name, version, _, killed in subjects:
+        for kind, tally in killed.tallies.items():
+            lines.append([name, version, kind, *cells(tally)])
+            rows.append({"subject": name, "version": version, "promise": kind, **figures(tally)})
+        if name == "enactor":
+            holds = not killed.trouble and all(tally.clean for tally in killed.tallies.values())
+    text = table(("subject", "version", "the world's promise", *HEADER), lines, words=3)
+    text += "\n\n" + "\n".join(f"{name}: {killed.kills} kills. {set_up}" for name, _, set_up, killed in subjects)
+    text += "".join(f"\n{line}" for *_, killed in subjects for line in killed.trouble)
+    content = {
+        "rows": rows,
+        "subjects": [
+            {"subject": n, "version": v, "set_up": s, "kills": k.kills, "rounds": k.rounds, "trouble": k.trouble}
+            for n, v, s, k in subjects
+        ],
+    }
+    return Found(holds, text, content, time.monotonic() - began)
+
+
+MOST_STATES = 250_000
+"""How many states of each semantics the full run looks at, breadth first."""
+
 SECTIONS: dict[str, Section] = {
     "matrix": Section("Killed and paused at every fault point", matrix),
     "recovery": Section("Killed again during recovery", recovery),
+    "model": Section("A model of the protocol, every interleaving", model),
     "random": Section("Killed at random times under load", random_kills),
+    "peers": Section("Beside its peers", peers, quick=False),
 }

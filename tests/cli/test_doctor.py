@@ -336,3 +336,18 @@ def test_on_a_terminal_it_is_a_table(free_port: int) -> None:
     status, shown = start_on_terminal("doctor", "--dev", ENACTOR_PORT=str(free_port))
     assert status == 0
     assert "\x1b[32mok" in shown
+
+
+def test_the_ledgers_key_is_looked_at(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One beside the database is a warning, one that is named is not; one that cannot be used is a problem."""
+    assert one(examined()[1], "ledger")[0] == "warning"
+    assert one(examined("--dev")[1], "ledger")[0] == "ok"
+    run("ledger", "keygen", "log.pem")
+    monkeypatch.setenv("ENACTOR_LEDGER__SIGNING_KEYS", f"file:{home}/log.pem")
+    assert one(examined()[1], "ledger")[0] == "ok"
+    Path("log.pem").write_text("no key")
+    assert one(examined()[1], "ledger")[0] == "problem"
+    monkeypatch.delenv("ENACTOR_LEDGER__SIGNING_KEYS")
+    run("ledger", "keygen", "enactor.db.ledger-key.pem")
+    Path("enactor.db.ledger-key.pem").chmod(0o644)
+    assert one(examined()[1], "ledger")[0] == "problem"

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PAGES = [
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("quickstart", "connectors", "testing", "undo")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("quickstart", "connectors", "ledger", "testing", "undo")),
 ]
 
 

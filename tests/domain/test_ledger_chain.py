@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-import msgspec
 import pytest
 import rfc8785
 from hypothesis import given
@@ -11,9 +10,7 @@ from msgspec.structs import replace
 
 from enactor.conformance.builders import Builder
 from enactor.domain.canonical import sha256_hex
-from enactor.domain.errors import InvalidInput
 from enactor.domain.ledger import GENESIS, ChainVerifier, LedgerEntry, chained, commitment, entry_hash
-from enactor.service.evidence import Footer, Header, verify_bundle
 
 LENGTH = 6
 
@@ -161,48 +158,3 @@ def test_the_hash_is_over_canonical_json() -> None:
     }
     assert sha256_hex(rfc8785.dumps(covered)) == entry.hash
     assert sha256_hex(bytes.fromhex(entry.salt) + entry.data.encode()) == entry.data_commitment
-
-
-# -- bundles ---------------------------------------------------------------------------------------------------------
-
-
-def bundle(entries: Sequence[LedgerEntry], *, footer_of: Sequence[LedgerEntry] | None = None) -> list[bytes]:
-    """A bundle of the entries, with the footer of these or of others."""
-    whole = entries if footer_of is None else footer_of
-    header = Header(format="enactor-ledger/v1", tenant_id="acme", exported_at="", complete_chains=True)
-    heads = [(whole[-1].account_id, whole[-1].seq, whole[-1].hash)]
-    lines = [header, *entries, Footer(entries=len(whole), heads=heads)]
-    return [msgspec.json.encode(line) for line in lines]
-
-
-def test_a_whole_bundle_verifies() -> None:
-    """Header, entries, footer, and a word about what the check cannot know."""
-    report = verify_bundle(bundle(chain()))
-    assert (report.ok, report.entries, report.chains) == (True, LENGTH, 1)
-    assert "Self-consistent only" in report.cannot_know
-
-
-@pytest.mark.parametrize("kept", range(1, LENGTH))
-def test_a_bundle_cut_off_before_its_footer_shows_it(kept: int) -> None:
-    """Entries taken from the end of a chain are missed, because the footer names the head."""
-    entries = chain()
-    report = verify_bundle(bundle(entries[:kept], footer_of=entries))
-    assert [fault.seq for fault in report.faults] == [kept + 1]
-
-
-def test_a_selection_that_lost_an_entry_shows_it() -> None:
-    """Of a selection gaps are expected, so the footer's count is what misses an entry."""
-    entries = chain()
-    lines = bundle(entries)
-    lines[0] = lines[0].replace(b'"complete_chains":true', b'"complete_chains":false')
-    assert verify_bundle(lines).ok
-    assert verify_bundle(lines).partial
-    assert not verify_bundle([*lines[:3], *lines[4:]]).ok
-
-
-def test_a_bundle_without_its_footer_is_refused() -> None:
-    """A file that was cut off anywhere says so."""
-    lines = bundle(chain())
-    for broken in (lines[:-1], lines[1:], [], [*lines, lines[1]], [lines[0], lines[1][:-5], lines[-1]]):
-        with pytest.raises(InvalidInput):
-            verify_bundle(broken)

@@ -62,6 +62,13 @@ TABLE: list[tuple[str, str, str, Any, set[str]]] = [
     ("PUT", "/v1/policies", "", {"text": ""}, {ADMIN}),
     ("GET", "/v1/ledger", "", None, {AUDITOR}),
     ("GET", "/v1/ledger/export", "", None, {AUDITOR}),
+    ("GET", "/v1/ledger/checkpoint", "", None, {AUDITOR}),
+    ("POST", "/v1/ledger/checkpoint", "", None, {AUDITOR}),
+    ("POST", "/v1/ledger/checkpoint/cosignatures", "", {"checkpoint": "x"}, {AUDITOR}),
+    ("GET", "/v1/ledger/keys", "", None, {AUDITOR}),
+    ("GET", "/v1/ledger/proof/{entry_id}", "", None, {AUDITOR}),
+    ("GET", "/v1/ledger/consistency", "?from=0&to=0", None, {AUDITOR}),
+    ("POST", "/v1/ledger/erasures", "", {"reference": "T-1", "action_intent_ids": [ID]}, {ADMIN}),
     ("GET", "/v1/me", "", None, ALL),
 ]
 VALUES = {
@@ -71,6 +78,7 @@ VALUES = {
     "action_type": "CREATE_INTERNAL_NOTE",
     "version": "1",
     "scope": "tenant",
+    "entry_id": "0" * 32,
 }
 
 

@@ -14,7 +14,7 @@ from enactor.cli import (
     doctor,
     executions,
     intents,
-    ledger,
+    ledger_keeping,
     login,
     mcp,
     policies,
@@ -69,7 +69,7 @@ def application() -> typer.Typer:
     app.command("resolve")(executions.resolve)
     app.command("undo")(executions.undo)
     app.command("replay")(executions.replay)
-    for commands in (switches, action_types, policies, budgets, ledger, connectors, mcp):
+    for commands in (switches, action_types, policies, budgets, ledger_keeping, connectors, mcp):
         app.add_typer(commands.commands)
     app.command("serve")(server.serve)
     app.command("worker")(server.worker)

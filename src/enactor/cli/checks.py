@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import shutil
 import socket
 import time
@@ -46,6 +47,7 @@ async def check(loaded: Loaded, environment: Mapping[str, str]) -> list[Finding]
         *_disk(settings),
         await _store(settings, running),
         *_password(settings),
+        *_ledger(settings, running),
         *_extras(settings),
     ]
     findings += await connectors(settings, environment)
@@ -71,7 +73,8 @@ async def _server(settings: Settings) -> Finding:
     if "json" not in kind:
         return Finding("server", State.PROBLEM, f"something that is no Enactor listens at {url}", "choose another port")
     if response.is_success:
-        return Finding("server", State.OK, f"running and ready at {url}")
+        late = ", but its log is late" if b'"ledger":"late"' in response.content else ""
+        return Finding("server", State.OK, f"running and ready at {url}{late}")
     return Finding("server", State.PROBLEM, f"running at {url}, and not ready", f"see {url}/readyz")
 
 
@@ -112,6 +115,39 @@ async def _store(settings: Settings, server: Finding) -> Finding:
             "store", State.WARNING, found, "everything is lost when the process ends: set a store that lasts"
         )
     return Finding("store", State.OK, found)
+
+
+def _ledger(settings: Settings, server: Finding) -> Iterator[Finding]:
+    """Who signs the ledger's head, and whether the log of a running server is late."""
+    from enactor.domain.note import Signer
+    from enactor.wiring.ledger import key_file, load_or_make
+
+    references = settings.ledger.signing_keys
+    path = key_file(settings.store)
+    try:
+        for reference in references:
+            Signer.parse(read_reference(reference, os.environ, "ledger.signing_keys"), "ledger.signing_keys")
+        if not references and path is not None and path.exists():
+            load_or_make(path)
+    except EnactorError as error:
+        yield Finding("ledger", State.PROBLEM, error.message, "no checkpoint can be signed until it is right")
+        return
+    if references:
+        yield Finding("ledger", State.OK, f"signed by {', '.join(references)}, as {settings.ledger.origin}/TENANT")
+    elif path is not None:
+        made = "" if path.exists() else ", which the first checkpoint makes"
+        text = f"signed by {path}{made}: whoever can change the database can sign"
+        state = State.OK if settings.dev else State.WARNING
+        yield Finding(
+            "ledger", state, text, "" if settings.dev else "set ledger.signing_keys, and keep checkpoints elsewhere"
+        )
+    elif settings.address.scheme == "memory":
+        yield Finding("ledger", State.OK, "signed by a key that is gone with the process")
+    else:
+        yield Finding("ledger", State.PROBLEM, "nobody can sign checkpoints", "set ledger.signing_keys")
+    if "its log is late" in server.text:
+        text = "an entry has been in no log for a minute or more"
+        yield Finding("ledger", State.PROBLEM, text, "see the server's log and docs/ledger.md")
 
 
 def _password(settings: Settings) -> Iterator[Finding]:

@@ -169,7 +169,9 @@ def segment(text: str) -> str:
     return quote(text, safe=":*")
 
 
-def _text(value: object) -> str:
+def _text(value: object) -> Any:
+    if isinstance(value, list | tuple):
+        return [_text(item) for item in value]
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -15,13 +15,17 @@ import typer
 
 from enactor.cli.client import Api
 from enactor.cli.failures import Failure
+from enactor.cli.ledger_files import keys_of, notes_of, size_of
 from enactor.cli.options import AsJson, StoreUrl, group, wrong_usage
-from enactor.cli.output import counting, note, print_fields, print_json, say
+from enactor.cli.output import counting, measuring, note, print_fields, print_json, say
 
 if TYPE_CHECKING:
-    from enactor.service.evidence import VerificationReport
+    from enactor.domain.evidence import VerificationReport
+    from enactor.domain.ledger import ChainFault
+    from enactor.domain.trust import Trusted
+    from enactor.service.evidence import StoreReport
 
-commands = group("ledger", "Export the ledger, and check that nobody changed it.")
+commands = group("ledger", "Export the ledger, check that nobody changed it, sign it, and erase personal data in it.")
 
 
 @commands.command("export")
@@ -29,22 +33,49 @@ def export(
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="Where to; - for standard output.")
     ] = "-",
+    account: Annotated[str | None, typer.Option("--account", help="Only this account's chain.")] = None,
+    intent: Annotated[
+        str | None, typer.Option("--intent", metavar="ID", help="Only what is about this intent.")
+    ] = None,
+    from_time: Annotated[
+        str | None, typer.Option("--from", metavar="INSTANT", help="Only from this instant on (RFC 3339).")
+    ] = None,
+    to_time: Annotated[
+        str | None, typer.Option("--to", metavar="INSTANT", help="Only before this instant (RFC 3339).")
+    ] = None,
+    since: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--since",
+            metavar="FILE",
+            help="A checkpoint that you hold: a selection then has the proof that the log continues it. Repeatable.",
+        ),
+    ] = None,
 ) -> None:
-    """Write the tenant's ledger as a bundle that anybody can check with `enactor ledger verify`."""
+    """Write the tenant's ledger, or part of it, as a bundle that anybody can check with `enactor ledger verify`."""
     if output == "-" and sys.stdout.isatty():
         wrong_usage("Name a file, or send it down a pipe.", "--output")
+    parameters = {
+        "account_id": account,
+        "action_intent_id": intent,
+        "from": from_time,
+        "to": to_time,
+        "since": [size_of(text) for text in notes_of(since or (), "--since")],
+    }
     api = Api()
+    count = 0
     with _target(output) as file, counting("entries exported") as progress:
-        count = -1
-        with api.stream("/v1/ledger/export") as response:
+        last = b""
+        with api.stream("/v1/ledger/export", parameters=parameters) as response:
             for chunk in response.iter_bytes():
                 file.write(chunk)
-                count += chunk.count(b"\n")
-                progress(max(count, 0))
-    # The header and the footer are lines, and no entries.
-    entries = max(count - 1, 0)
+                count += chunk.count(b'{"kind":"entry"')
+                last = (last + chunk)[-200:]
+                progress(count)
+        if not last.rstrip().rpartition(b"\n")[2].startswith(b'{"kind":"end"'):
+            raise Failure("The export broke off before its end; what was written cannot be used. Try again.")
     to = "" if output == "-" else f" to {output}"
-    note(f"Exported {entries} entr{'y' if entries == 1 else 'ies'}{to}.")
+    note(f"Exported {count} entr{'y' if count == 1 else 'ies'}{to}.")
 
 
 @commands.command("verify")
@@ -53,64 +84,101 @@ def verify(
         str | None, typer.Argument(metavar="BUNDLE", help="An exported bundle, - for standard input; else the store.")
     ] = None,
     key: Annotated[
-        str | None, typer.Option("--key", metavar="FILE", help="The public key of a signed checkpoint in the bundle.")
+        list[str] | None,
+        typer.Option(
+            "--key", metavar="KEY", help="The log's public key, or a file with it (a verifier key, or PEM). Repeatable."
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        list[str] | None,
+        typer.Option("--checkpoint", metavar="FILE", help="A checkpoint that you got earlier, or from elsewhere."),
+    ] = None,
+    witness: Annotated[
+        list[str] | None,
+        typer.Option("--witness", metavar="KEY", help="The verifier key of a witness you trust, or a file with it."),
     ] = None,
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check every chain of a bundle, or of a store that no server has open. Exit status 1 when one is at fault."""
+    """Check a bundle, or a store that no server has open, entry by entry. Exit status 1 when something is at fault.
+
+    Only a checkpoint from outside, held by you or cosigned by a witness you trust, makes the answer conclusive.
+    """
     if bundle is not None and store is not None:
         wrong_usage("Check a bundle or a store, not both.", "--store")
-    if key is not None:
-        wrong_usage("Bundles of this version hold no signed checkpoint that a key could check.", "--key")
-    report = _verify_file(bundle) if bundle is not None else _verify_store(store)
+    from enactor.domain.trust import Trusted
+
+    trusted = Trusted(
+        keys=keys_of(key or (), "--key"),
+        held=notes_of(checkpoint or (), "--checkpoint"),
+        witnesses=tuple(make("") for make in keys_of(witness or (), "--witness")),
+    )
+    report = _verify_file(bundle, trusted) if bundle is not None else _verify_store(store, trusted)
     if as_json:
         print_json({"ok": report.ok, **msgspec.to_builtins(report)})
     else:
         _print(report)
     if not report.ok:
-        raise Failure(f"The ledger is not what was written: {_first_fault(report)}")
+        raise Failure(f"The ledger is not what was written: {_named(report.faults[0])}.")
 
 
-def _print(report: VerificationReport) -> None:
+def _print(report: VerificationReport | StoreReport) -> None:
     print_fields(
         (
             ("checked", f"{report.entries} entries in {report.chains} chain{'' if report.chains == 1 else 's'}"),
             ("erased", report.erased or None),
-            (
-                "selection",
-                "only some entries were given: gaps between them are not checked" if report.partial else None,
-            ),
+            *_signatures(report),
         )
     )
     for fault in report.faults:
-        say(
-            f"FAULT in the chain {fault.tenant_id or '(platform)'}/{fault.account_id}, entry {fault.seq}: {fault.fault}"
-        )
+        say(f"FAULT in {_named(fault)}")
     if report.ok:
         say("Nothing was altered, removed, inserted or reordered, as far as this check can tell.")
-    say(report.cannot_know)
+    for sentence in report.cannot_know:
+        say(sentence)
 
 
-def _first_fault(report: VerificationReport) -> str:
-    fault = report.faults[0]
-    return f"entry {fault.seq} of the chain {fault.tenant_id or '(platform)'}/{fault.account_id}: {fault.fault}."
+def _signatures(report: VerificationReport | StoreReport) -> Sequence[tuple[str, object]]:
+    from enactor.domain.time import rfc3339
+    from enactor.service.evidence import StoreReport
+
+    if isinstance(report, StoreReport):
+        return ()
+    return (
+        ("log", f"{report.size} entries, root {report.root}"),
+        ("signed by", ", ".join(report.signed_by) or None),
+        ("continues", ", ".join(f"your checkpoint of {size} entries" for size in report.held) or None),
+        *(
+            ("cosigned by", f"{it.witness}, {it.size} entries, {rfc3339(it.time * 1000)}")
+            for it in report.witnesses[:10]
+        ),
+    )
 
 
-def _verify_file(bundle: str) -> VerificationReport:
-    from enactor.service.evidence import verify_bundle
-
-    with counting("entries checked") as progress:
-        if bundle == "-":
-            return verify_bundle(sys.stdin.buffer, progress)
-        try:
-            with Path(bundle).open("rb") as file:
-                return verify_bundle(file, progress)
-        except FileNotFoundError:
-            wrong_usage(f"There is no file {bundle}.", "BUNDLE")
+def _named(fault: ChainFault) -> str:
+    tenant = fault.tenant_id or "(platform)"
+    if not fault.account_id:
+        return f"the log of {tenant}: {fault.fault}"
+    identity = f" ({fault.entry_id})" if fault.entry_id else ""
+    return f"the chain {tenant}/{fault.account_id}, entry {fault.seq}{identity}: {fault.fault}"
 
 
-def _verify_store(url: str | None) -> VerificationReport:
+def _verify_file(bundle: str, trusted: Trusted) -> VerificationReport:
+    from enactor.domain.verification import verify_bundle
+
+    if bundle == "-":
+        with counting("entries checked") as progress:
+            return verify_bundle(sys.stdin.buffer, trusted, progress)
+    try:
+        with Path(bundle).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            with measuring("entries checked", size, file.tell) as progress:
+                return verify_bundle(file, trusted, progress)
+    except FileNotFoundError:
+        wrong_usage(f"There is no file {bundle}.", "BUNDLE")
+
+
+def _verify_store(url: str | None, trusted: Trusted) -> StoreReport:
     from enactor.cli.server import loaded, with_store
     from enactor.service.evidence import verify_store
 
@@ -119,7 +187,7 @@ def _verify_store(url: str | None) -> VerificationReport:
         # Opening would make an empty one, in which everything is in order.
         raise Failure(f"There is no database {path}.")
     with counting("entries checked") as progress:
-        return with_store(url, lambda store: verify_store(store, progress))
+        return with_store(url, lambda store: verify_store(store, progress, trusted))
 
 
 @contextmanager

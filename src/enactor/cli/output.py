@@ -112,6 +112,26 @@ def counting(what: str) -> Iterator[Callable[[int], None]]:
         yield lambda count: progress.update(task, completed=count)
 
 
+@contextmanager
+def measuring(what: str, total: int, done: Callable[[], int]) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal's standard error for work of a known size; silent in a pipe. Called with a count to show.
+
+    Args:
+        total: the size of the work.
+        done: how much of it is done; asked at each call.
+    """
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda count: progress.update(task, completed=done(), description=f"{what}: {count:,}")
+
+
 def console() -> Console:
     """The terminal, without any interpretation of what is printed."""
     from rich.console import Console

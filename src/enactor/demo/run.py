@@ -18,7 +18,7 @@ from enactor.demo.outside import Outside
 from enactor.demo.stage import ACCOUNT, Caller, DemoFailed, Server, Voice, emptied, expect, stage
 from enactor.demo.world import World, world
 from enactor.domain.text import visible
-from enactor.service.evidence import verify_bundle
+from enactor.domain.verification import verify_bundle
 
 _BURST: Final = 200
 _KILL_AFTER: Final = 60
@@ -263,7 +263,7 @@ class _Demonstration:
         report = verify_bundle(bundle.splitlines(keepends=True))
         expect(report.ok, f"the ledger is not what was written: {report.faults[:1]}")
         self.voice.held(f"{report.entries} entries in {report.chains} chains: nothing altered, removed or reordered")
-        self.voice.say(f"[dim]{report.cannot_know}[/]")
+        self.voice.say(f"[dim]{' '.join(report.cannot_know)}[/]")
         tampered = bundle.replace(b'"Looks right."', b'"Looks wrong"', 1).replace(b"Looks right.", b"Looks wrong.", 1)
         caught = verify_bundle(tampered.splitlines(keepends=True))
         expect(not caught.ok, "a changed comment was not noticed")

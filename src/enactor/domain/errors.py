@@ -147,6 +147,12 @@ class IllegalTransition(Conflicting):
     error_code = "ILLEGAL_TRANSITION"
 
 
+class DataErased(IllegalTransition):
+    """The intent's personal data was erased, and what it would take to do this with it."""
+
+    error_code = "DATA_ERASED"
+
+
 class EffectKeyTaken(Conflicting):
     """Another intent is about to do, or did, the same thing."""
 

@@ -143,28 +143,31 @@ def record(
     )
 
 
+def hashed_bytes(entry: LedgerRecord, seq: int, sequence: int, prev_hash: str) -> bytes:
+    """What an entry's hash covers: the RFC 8785 form of everything but data, salt and position."""
+    return orjson.dumps(
+        {
+            "account_id": entry.account_id,
+            "action_intent_id": entry.action_intent_id,
+            "actor": entry.actor,
+            "data_commitment": entry.data_commitment,
+            "decision_trace_id": entry.decision_trace_id,
+            "entry_id": entry.entry_id,
+            "event_type": entry.event_type.value,
+            "prev_hash": prev_hash,
+            "run_number": entry.run_number,
+            "seq": seq,
+            "sequence": sequence,
+            "tenant_id": entry.tenant_id,
+            "timestamp": entry.timestamp,
+            "trace_id": entry.trace_id,
+        }
+    )
+
+
 def entry_hash(entry: LedgerRecord, seq: int, sequence: int, prev_hash: str) -> str:
-    """The chain's hash of an entry: SHA-256 over the RFC 8785 form of everything but data, salt and position."""
-    return hashlib.sha256(
-        orjson.dumps(
-            {
-                "account_id": entry.account_id,
-                "action_intent_id": entry.action_intent_id,
-                "actor": entry.actor,
-                "data_commitment": entry.data_commitment,
-                "decision_trace_id": entry.decision_trace_id,
-                "entry_id": entry.entry_id,
-                "event_type": entry.event_type.value,
-                "prev_hash": prev_hash,
-                "run_number": entry.run_number,
-                "seq": seq,
-                "sequence": sequence,
-                "tenant_id": entry.tenant_id,
-                "timestamp": entry.timestamp,
-                "trace_id": entry.trace_id,
-            }
-        )
-    ).hexdigest()
+    """The chain's hash of an entry: SHA-256 over `hashed_bytes`, in hexadecimal."""
+    return hashlib.sha256(hashed_bytes(entry, seq, sequence, prev_hash)).hexdigest()
 
 
 def chained(entry: LedgerRecord, *, seq: int, sequence: int, prev_hash: str, position: int = 0) -> LedgerEntry:

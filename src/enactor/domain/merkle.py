@@ -218,7 +218,7 @@ class Growth:
 
     Args:
         size: how many leaves it has.
-        edge: the tiles that `edge_of(size)` names.
+        edge: the tiles that `edge_of(size)` names, or longer ones.
 
     Attributes:
         changed: the tiles that are new or have grown since.
@@ -231,8 +231,10 @@ class Growth:
         given = edge or {}
         left, level = size, 0
         while left:
-            row = rows(given[level, left >> TILE_HEIGHT]) if left % TILE_WIDTH else []
-            if len(row) != left % TILE_WIDTH:
+            wanted = left % TILE_WIDTH
+            # A tile may have grown since somebody read the size; its beginning stays what it was.
+            row = rows(given[level, left >> TILE_HEIGHT])[:wanted] if wanted else []
+            if len(row) != wanted:
                 raise LookupError("a tile of the log does not fit its size")
             self._edge.append(row)
             left, level = left >> TILE_HEIGHT, level + 1

@@ -42,6 +42,7 @@ class Permission(StrEnum):
     BUDGET = "budget"
     POLICY = "policy"
     REPLAY = "replay"
+    ERASE = "erase"
     REGISTRY = "registry"
     PLATFORM_SWITCH = "platform_switch"
 
@@ -53,7 +54,7 @@ _GRANTS: Final[dict[Role, frozenset[Permission]]] = {
         {Permission.READ, Permission.CANCEL, Permission.SWITCH, Permission.RESOLVE, Permission.UNDO}
     ),
     Role.AUDITOR: frozenset({Permission.READ, Permission.LEDGER}),
-    Role.ADMIN: frozenset({Permission.READ, Permission.BUDGET, Permission.POLICY, Permission.REPLAY}),
+    Role.ADMIN: frozenset({Permission.READ, Permission.BUDGET, Permission.POLICY, Permission.REPLAY, Permission.ERASE}),
     Role.PLATFORM_ADMIN: frozenset({Permission.REGISTRY, Permission.PLATFORM_SWITCH}),
 }
 

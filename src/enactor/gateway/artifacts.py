@@ -48,6 +48,15 @@ class FileArtifacts:
             raise StoreFailed(f"An artifact in {self._directory} is not what was put there.")
         return content
 
+    async def forget(self, tenant_id: str, reference: str) -> None:
+        found = _REFERENCE.fullmatch(reference)
+        if found is None:
+            return
+        try:
+            await asyncio.to_thread(self._place(tenant_id, found[1]).unlink, missing_ok=True)
+        except OSError as error:
+            raise StoreFailed(f"An artifact in {self._directory} cannot be deleted: {error.strerror}.") from None
+
     def _place(self, tenant_id: str, name: str) -> Path:
         # A tenant's id is not a safe file name everywhere; its hash is.
         return self._directory / hashlib.sha256(tenant_id.encode()).hexdigest()[:32] / name

@@ -20,6 +20,7 @@ from enactor.http import (
     health,
     intents,
     ledger,
+    log,
     proposing,
     registry,
     switches,
@@ -27,6 +28,7 @@ from enactor.http import (
 from enactor.http.answers import answer
 from enactor.http.context import HttpDeps, HttpSettings, trace_id_of
 from enactor.http.edge import Edge
+from enactor.http.ledger_metrics import LedgerCollector
 from enactor.http.openapi import document
 from enactor.http.problems import MethodNotAllowed, NoSuchRoute, of_conflict, problem_response, unexpected
 from enactor.ports.commands import Conflict
@@ -46,6 +48,7 @@ _ROUTERS: Final = (
     connectors,
     administration,
     ledger,
+    log,
     health,
     docs,
 )
@@ -85,6 +88,7 @@ def create_app(deps: HttpDeps) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     deps.metrics.watch(deps.engine)
+    deps.metrics.registry.register(LedgerCollector(deps.ledger))
     made: list[dict[str, Any]] = []
 
     async def openapi() -> Response:

@@ -18,6 +18,7 @@ from enactor.ports.engine import Engine
 from enactor.ports.store import Store
 from enactor.ports.tools import ConnectorHealth, ToolPlane
 from enactor.service import Service
+from enactor.service.keeper import KeeperStatus
 from enactor.settings import LOOPBACK
 
 TRACE: Final = "enactor.trace_id"
@@ -51,6 +52,7 @@ class HttpDeps(Struct, frozen=True, kw_only=True):
 
     Attributes:
         connectors: every connector that is on, also one that offers no tool at the moment.
+        ledger: how the ledger's logs stand.
         health: how a tenant's calls do, by connector.
     """
 
@@ -68,6 +70,7 @@ class HttpDeps(Struct, frozen=True, kw_only=True):
     health: Callable[[str], Mapping[str, ConnectorHealth]] = _nothing_known
     metrics: Metrics = field(default_factory=Metrics)
     streams: Streams = field(default_factory=Streams)
+    ledger: Callable[[], KeeperStatus] = KeeperStatus
 
 
 async def _deps(request: Request) -> HttpDeps:

@@ -19,6 +19,7 @@ router = APIRouter(tags=["Health"])
 
 _OK: Final = "ok"
 _FAILING: Final = "failing"
+_LATE: Final = "late"
 
 
 @router.get(
@@ -36,7 +37,10 @@ async def healthz(deps: Deps) -> Response:
     summary="Readiness",
     **described(
         {
-            200: Answer(description="Store, engine and tools can work.", kind=Health),
+            200: Answer(
+                description="Store, engine and tools can work. `ledger` is `late` while an entry stays out of its log.",
+                kind=Health,
+            ),
             503: Answer(description="One of them cannot; `checks` says which.", kind=Health),
         },
         (500,),
@@ -44,13 +48,17 @@ async def healthz(deps: Deps) -> Response:
     ),
 )
 async def readyz(deps: Deps) -> Response:
-    """Asks the store, the engine and the tools whether they can work."""
+    """Asks the store, the engine and the tools whether they can work.
+
+    A ledger whose log is late is said, and is no reason to send nobody here any more.
+    """
     checks = {
         "store": await _store(deps),
         "engine": _OK if deps.engine.info().accepting else _FAILING,
         "tools": _OK if deps.tools.definitions() else _FAILING,
     }
     ready = all(check == _OK for check in checks.values())
+    checks["ledger"] = _LATE if deps.ledger().alarm else _OK
     return answer(Health(status=_OK if ready else _FAILING, version=deps.version, checks=checks), 200 if ready else 503)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Query
+from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
 from enactor.domain.errors import InvalidInput
+from enactor.domain.evidence import Scope
 from enactor.domain.ids import is_intent_id
 from enactor.domain.ledger import LedgerEvent
 from enactor.domain.principal import Permission, Principal
@@ -28,6 +29,14 @@ LINES = "application/x-ndjson"
 IntentId = Annotated[str | None, Query(max_length=64, description="Only about this intent.")]
 From = Annotated[str | None, instant_query("Entries of this instant or later", alias="from")]
 To = Annotated[str | None, instant_query("Entries of before this instant", alias="to")]
+
+Since = Annotated[
+    tuple[Annotated[int, Field(ge=0, le=2**53 - 1)], ...],
+    Query(
+        max_length=100,
+        description="Sizes of checkpoints that you hold: the bundle then has the proofs that the log continues them.",
+    ),
+]
 
 
 @router.get(
@@ -67,13 +76,22 @@ async def export(
     action_intent_id: IntentId = None,
     from_time: From = None,
     to_time: To = None,
+    since: Since = (),
 ) -> Response:
-    """Streams entries with everything that proves them: a header, the entries, and a footer with each chain's head."""
+    """Streams entries with everything that proves them: checkpoints, the tree or proofs, and keys.
+
+    A checkpoint is made first, of everything that was committed before the request.
+    """
     by.require(Permission.LEDGER)
     where = _where(by, account_id, action_intent_id, from_time, to_time)
-    accounts = deps.service.inspection.accounts(by, account_id)
-    chosen = msgspec.structs.replace(where, account_ids=accounts)
-    lines = export_lines(deps.store, by.tenant_id, chosen, rfc3339(deps.clock.now_ms()))
+    scope = Scope(
+        account_ids=deps.service.inspection.accounts(by, account_id),
+        action_intent_id=where.action_intent_id,
+        from_time=where.from_time,
+        to_time=where.to_time,
+    )
+    tip = await deps.service.log.tip(by)
+    lines = export_lines(deps.store, by.tenant_id, scope, tip, rfc3339(deps.clock.now_ms()), since)
     return StreamingResponse(
         lines, media_type=LINES, headers={"content-disposition": 'attachment; filename="ledger.jsonl"'}
     )

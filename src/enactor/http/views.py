@@ -245,7 +245,7 @@ def me(by: Principal) -> Me:
 
 
 class Health(Struct, kw_only=True):
-    """`ok`, or which part is not: `checks` says `ok` or `failing` for each."""
+    """`ok`, or which part is not: `checks` says `ok` or `failing` for each, and of the ledger's log `ok` or `late`."""
 
     status: str
     version: str

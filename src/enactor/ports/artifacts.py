@@ -16,6 +16,10 @@ class ArtifactStore(Protocol):
         """
         ...
 
+    async def forget(self, tenant_id: str, reference: str) -> None:
+        """Deletes what a reference stands for, if the tenant has put it there. Raises `StoreFailed`."""
+        ...
+
     async def read(self, tenant_id: str, reference: str) -> bytes | None:
         """What a reference stands for, or None when the tenant has put no such thing."""
         ...

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from enactor.pipeline.model import Context
+from enactor.ports.artifacts import ArtifactStore
 from enactor.service.core import Core, Limits
 from enactor.service.decisions import Cancelled, Decided, Decisions
 from enactor.service.drafting import Proposal
+from enactor.service.erasure import Erasure, Erasures
 from enactor.service.inspection import ExecutionView, Inspection, execution_view
+from enactor.service.log import LogOptions, TenantLog
 from enactor.service.operations import Operations, Resolution
 from enactor.service.proposals import Proposals, Proposed
 from enactor.service.registry import Registered, Registration, Registry
@@ -26,9 +29,17 @@ class Service:
         undoing: propose to take back what a run did.
         inspection: everything that only reads.
         restore: what a store from a backup does not know.
+        log: the ledger's Merkle logs: checkpoints and proofs.
+        erasures: erasing personal data.
     """
 
-    def __init__(self, core: Core, pipeline: Context) -> None:
+    def __init__(
+        self,
+        core: Core,
+        pipeline: Context,
+        log: LogOptions = LogOptions(),  # noqa: B008 - frozen
+        artifacts: ArtifactStore | None = None,
+    ) -> None:
         self.core = core
         self.proposals = Proposals(core)
         self.decisions = Decisions(core)
@@ -37,6 +48,8 @@ class Service:
         self.undoing = Undoing(core, self.registry)
         self.inspection = Inspection(core)
         self.restore = Restoration(core)
+        self.log = TenantLog(core, log)
+        self.erasures = Erasures(core, artifacts)
 
 
 __all__ = [
@@ -44,8 +57,10 @@ __all__ = [
     "ContainmentReport",
     "Core",
     "Decided",
+    "Erasure",
     "ExecutionView",
     "Limits",
+    "LogOptions",
     "Proposal",
     "Proposed",
     "Registered",

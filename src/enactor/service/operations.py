@@ -15,7 +15,7 @@ from enactor.domain.approval import Approval, ApprovalSource, Decision
 from enactor.domain.attempt import RunStatus
 from enactor.domain.budget import Budget
 from enactor.domain.canonical import digest
-from enactor.domain.errors import BudgetExceeded, EffectKeyTaken, IllegalTransition, InvalidInput
+from enactor.domain.errors import BudgetExceeded, DataErased, EffectKeyTaken, IllegalTransition, InvalidInput
 from enactor.domain.intent import ActionIntent, IntentStatus, is_expired
 from enactor.domain.kill_switch import marks, scopes_of
 from enactor.domain.ledger import LedgerEvent
@@ -170,6 +170,7 @@ class Operations(KillSwitches):
         The kill switches count from now on: what was on before the replay was asked for does not refuse it.
 
         Raises:
+            DataErased: what would be executed is not there any more.
             IllegalTransition: the last run did not fail, did part of it, or the approval has expired.
         """
         by.require(Permission.REPLAY)
@@ -179,6 +180,8 @@ class Operations(KillSwitches):
         async def attempt() -> int:
             core = self._core
             intent = await core.visible_intent(by, action_intent_id)
+            if intent.erased_at:
+                raise DataErased("Its personal data was erased, and with it what would be executed: propose it anew.")
             records = await core.store.execution(by.tenant_id, action_intent_id)
             lock = records.attempt if records else None
             if records is None or lock is None or lock.status not in (RunStatus.FAILED, RunStatus.CANCELLED):

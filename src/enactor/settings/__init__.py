@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enactor.settings.guards import GuardSettings, GuardsSettings
 from enactor.settings.issuers import ClaimNames, IssuerSettings
+from enactor.settings.ledger import LedgerSettings
 from enactor.settings.loading import Loaded, load
 from enactor.settings.mcp import McpServerSettings, McpSettings, RefSettings, ToolSettings
 from enactor.settings.oauth import OAuthSettings
@@ -17,6 +18,7 @@ __all__ = [
     "GuardSettings",
     "GuardsSettings",
     "IssuerSettings",
+    "LedgerSettings",
     "LimitSettings",
     "Loaded",
     "McpServerSettings",

@@ -142,7 +142,7 @@ def _decoded(name: str, text: str) -> Any:
     annotation = Settings.model_fields[group].annotation
     if dot and (inner := _group(annotation)) is not None:
         annotation = inner.model_fields[member].annotation
-    if get_origin(annotation) is tuple and get_args(annotation)[0] is str and not text.lstrip().startswith("["):
+    if get_origin(annotation) is tuple and _is_text(get_args(annotation)[0]) and not text.lstrip().startswith("["):
         return [word.strip() for word in text.split(",") if word.strip()]
     if get_origin(annotation) in (tuple, dict):
         try:
@@ -150,6 +150,11 @@ def _decoded(name: str, text: str) -> Any:
         except ValueError:
             raise ValueError("must be JSON") from None
     return text
+
+
+def _is_text(annotation: Any) -> bool:
+    """Whether it is a text, a reference to a secret for example."""
+    return getattr(annotation, "__origin__", annotation) is str
 
 
 def _put(target: dict[str, Any], name: str, value: Any) -> None:

@@ -12,6 +12,7 @@ from enactor.domain.ledger import LedgerEvent
 from enactor.settings.aws import AwsSettings
 from enactor.settings.guards import GuardsSettings
 from enactor.settings.issuers import IssuerSettings, require_web_address
+from enactor.settings.ledger import LedgerSettings
 from enactor.settings.mcp import McpServerSettings, McpSettings
 from enactor.settings.model import SettingsModel
 from enactor.settings.values import SecretReference, StoreAddress, store_address
@@ -97,6 +98,7 @@ class Settings(SettingsModel):
     )
     limits: LimitSettings = Field(default=LimitSettings(), description="How much is accepted at once.")
     guards: GuardsSettings = Field(default=GuardsSettings(), description="What is held against calls to a connector.")
+    ledger: LedgerSettings = Field(default=LedgerSettings(), description="How the ledger is signed.")
     concurrency: int = Field(default=64, ge=1, le=10_000, description="Executions in flight at once.")
     drain_seconds: float = Field(
         default=30, ge=0, le=3_600, description="How long SIGTERM waits for executions in flight, in seconds."

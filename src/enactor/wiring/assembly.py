@@ -27,9 +27,11 @@ from enactor.ports.artifacts import ArtifactStore
 from enactor.ports.clock import Clock, Ids, Randomness
 from enactor.ports.secrets import SecretSource
 from enactor.ports.store import Store
-from enactor.service import Core, Limits, Service
+from enactor.service import Core, Limits, LogOptions, Service
+from enactor.service.keeper import LedgerKeeper
 from enactor.settings import StoreAddress, store_address
 from enactor.wiring.faults import watched_plane, watched_store
+from enactor.wiring.ledger import ephemeral_signers
 
 if TYPE_CHECKING:
     from enactor.gateway.mcp_plane import McpToolPlane
@@ -62,6 +64,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
     ids: Ids
     randomness: Randomness
     connectors: tuple[Connector, ...]
+    keeper: LedgerKeeper
     mcp: McpToolPlane | None = None
 
     async def start(self) -> None:
@@ -78,6 +81,7 @@ class Assembly(Struct, frozen=True, kw_only=True):
     async def stop(self, drain_seconds: float) -> None:
         """Lets what is out come back, and closes everything. Stopping twice is stopping once."""
         await self.engine.drain(drain_seconds)
+        await self.keeper.stop()
         await self.tools.close()
         await self.store.close()
 
@@ -218,6 +222,10 @@ def assemble(
     listener: Listener | None = None,
     mcp: McpToolPlane | None = None,
     guards: Guards | None = None,
+    log: LogOptions | None = None,
+    artifacts: ArtifactStore | None = None,
+    merge_seconds: float = 2.0,
+    checkpoint_seconds: float = 60.0,
     detour: Detour | None = None,
 ) -> Assembly:
     """Puts an Enactor with the local engine together over an open store.
@@ -225,6 +233,10 @@ def assemble(
     Args:
         mcp: the tools of MCP servers, beside the connectors'.
         guards: what is held against calls to each connector.
+        log: how the ledger's logs are named and signed; by a key that is gone with the process, when absent.
+        artifacts: where answers are put aside, so that they can be erased.
+        merge_seconds: how long entries are collected before they are merged into their log.
+        checkpoint_seconds: how often a log that has grown is signed.
         detour: the connectors that are called through a gateway.
 
     Raises:
@@ -271,7 +283,8 @@ def assemble(
         limits=limits,
         transforms=transforms,
     )
-    service = Service(core, context)
+    options = log if log is not None else LogOptions(signers=ephemeral_signers(randomness))
+    service = Service(core, context, options, artifacts)
     services.append(service)
     return Assembly(
         store=store,
@@ -283,5 +296,8 @@ def assemble(
         ids=ids,
         randomness=randomness,
         connectors=bound,
+        keeper=LedgerKeeper(
+            service.log, store, clock, merge_seconds=merge_seconds, checkpoint_seconds=checkpoint_seconds
+        ),
         mcp=mcp,
     )

@@ -27,11 +27,12 @@ from enactor.gateway.secrets import EnvFileSecrets
 from enactor.pipeline.model import Settings as PipelineSettings
 from enactor.ports.clock import Clock, Randomness
 from enactor.ports.secrets import SecretSource
-from enactor.service import Cancelled, ContainmentReport, Decided, Limits, Proposal, Resolution, Service
-from enactor.service.evidence import VerificationReport, verify_store
+from enactor.service import Cancelled, ContainmentReport, Decided, Limits, LogOptions, Proposal, Resolution, Service
+from enactor.service.evidence import StoreReport, verify_store
 from enactor.service.timeline import TimelineLine
 from enactor.system import SystemClock, SystemRandomness
 from enactor.wiring.assembly import Assembly, as_connectors, assemble, open_store
+from enactor.wiring.ledger import default_signers
 
 _OVER = frozenset({IntentStatus.REJECTED, IntentStatus.EXPIRED, IntentStatus.CANCELLED})
 
@@ -108,8 +109,10 @@ class Enactor:
                 concurrency=options["concurrency"],
                 sweep_seconds=options["sweep_seconds"],
                 listener=self._ended,
+                log=_log_options(self._url),
             )
             await self._assembly.start()
+            await self._assembly.keeper.start()
         except BaseException:
             await store.close()
             raise
@@ -235,6 +238,12 @@ class Enactor:
         """What happened to an intent, one readable line each."""
         return await self.service.inspection.timeline(by, action_intent_id)
 
-    async def verify_ledger(self) -> VerificationReport:
-        """Checks every chain of the ledger."""
+    async def verify_ledger(self) -> StoreReport:
+        """Checks every chain and every log of the ledger."""
         return await verify_store(self._running.store)
+
+
+def _log_options(url: str) -> LogOptions | None:
+    """Logs signed by the key beside the database; by one that is gone with the process where there is no folder."""
+    signers = default_signers(url)
+    return LogOptions(signers=signers) if signers is not None else None

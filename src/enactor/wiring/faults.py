@@ -23,7 +23,7 @@ from enactor.gateway.composite import GovernedPlane
 from enactor.ports.commands import AppendLedger, Command
 from enactor.ports.faults import Faults
 from enactor.ports.store import Store
-from enactor.ports.tools import CallRequest, LookUpResult, Reply
+from enactor.ports.tools import CallRequest, LookUpResult, Reading, Reply
 
 VARIABLE: Final = "ENACTOR_FAULTS"
 _SIGNALS: Final = {"KILL": signal.SIGKILL, "STOP": signal.SIGSTOP} if os.name == "posix" else {}
@@ -128,6 +128,13 @@ class FaultyPlane:
         answer = await self._plane.look_up(request)
         await self._faults.reached(f"look-up {request.tool_name} after")
         return answer
+
+    async def preview(self, request: CallRequest) -> Reading:
+        """Reads the target, and tells of both sides of it."""
+        await self._faults.reached(f"preview {request.tool_name} before")
+        reading = await self._plane.preview(request)
+        await self._faults.reached(f"preview {request.tool_name} after")
+        return reading
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._plane, name)

@@ -20,6 +20,7 @@ from fastapi import FastAPI
 
 from enactor import __version__
 from enactor.domain.errors import ConfigurationError, EnactorError, StoreFailed, Unavailable
+from enactor.gateway.artifacts import FileArtifacts
 from enactor.gateway.doors import GuardRules
 from enactor.gateway.egress import EgressRefused, EgressRules, GuardedTransport
 from enactor.gateway.guard_metrics import GuardsCollector
@@ -40,6 +41,7 @@ from enactor.service import Limits
 from enactor.settings import EVERY_TENANT, LOOPBACK, GuardsSettings, Settings, without_password
 from enactor.system import SystemClock, SystemRandomness
 from enactor.wiring.assembly import Assembly, assemble, find_connectors, find_transforms, open_store
+from enactor.wiring.ledger import log_options
 
 if TYPE_CHECKING:
     from enactor.gateway.mcp_plane import McpToolPlane
@@ -108,6 +110,7 @@ class _Process:
                 _log.warning("restored from a backup: %d intents may have been executed since, and say so", count)
             await assembly.start()
             await dispatcher.start()
+            await assembly.keeper.start()
             for door in doors:
                 await door.start()
         except BaseException:
@@ -139,7 +142,7 @@ class _Process:
             server.tell_to_stop(deps.streams)
 
         # The store may give up over a request, while engine and outbox have nothing to do.
-        for failed in (assembly.engine.failed, dispatcher.failed, gave_up):
+        for failed in (assembly.engine.failed, dispatcher.failed, assembly.keeper.failed, gave_up):
             if failed is not None:
                 failed.add_done_callback(stop_on)
         # What start-up made lives as long as the process; the collector need not look at it again.
@@ -198,6 +201,10 @@ class _Process:
             concurrency=settings.concurrency,
             listener=self._metrics.ended,
             mcp=self._mcp_servers(),
+            log=log_options(settings, self._randomness),
+            artifacts=FileArtifacts(settings.mcp.artifacts),
+            merge_seconds=settings.ledger.merge_seconds,
+            checkpoint_seconds=settings.ledger.checkpoint_seconds,
             guards=guards_of(settings.guards),
             detour=self._detour(store),
         )
@@ -246,6 +253,7 @@ class _Process:
             randomness=self._randomness,
             version=__version__,
             metrics=self._metrics,
+            ledger=assembly.keeper.status,
             connectors=(*(c.name for c in assembly.connectors), *(server.name for server in settings.mcp_servers)),
             health=assembly.tools.health,
             settings=HttpSettings(
