@@ -20,7 +20,7 @@ from typing import Any
 from killpoints.harness import Process, Programs, WorldProcess, end
 from killpoints.judge import Tally, judge
 from killpoints.kinds import BRIEF_PAUSE_MS, CALL_WINDOW_MS, KEY_RETENTION_SECONDS, KINDS, MAX_PAUSE_MS
-from killpoints.oracle import allowed, blinded
+from killpoints.oracle import allowed, blinded, broken_off
 from killpoints.reports import read_report
 
 CONVERGE_SECONDS = 60.0
@@ -152,7 +152,7 @@ class Matrix:
         seen = (await self._world.seen(order)).get(order, {})
         overslept = cut.signal == "STOP" and cut.point.endswith(" checked")
         honest = allowed(combination.kind, seen, life.journal, forgotten=combination.forgotten, overslept=overslept)
-        honest = blinded(folder, order, honest, seen)
+        honest = broken_off(folder, order, blinded(folder, order, honest, seen), seen)
         report = read_report(folder / "report.json")
         tally = judge(order, report.get(order), seen, honest)
         if "the ledger" in report:

@@ -21,6 +21,12 @@ _SETTLED = ("commit(TakePermit) after", "commit(SettlePermit) after")
 BLIND = "blind-look-ups"
 """Where a program lists the orders of which a look-up broke off: they cannot tell, and leave a doubt for a person."""
 
+BROKEN = "broken-calls"
+"""Where a program lists the calls that came to no answer, each a line: the order, and the name of the call."""
+
+_SILENT = frozenset({"drop", "late", "lose", "hang"})
+"""Acts that leave a caller without an answer. A call that has none, and met none of them, broke off by itself."""
+
 _FOR_GOOD = frozenset({"refused", "revoked", "burnt"})
 
 
@@ -100,6 +106,24 @@ def _taken_back(kind: str, undo_acts: Sequence[str], died: bool) -> frozenset[Sa
     if refused:
         return frozenset({Says.UNKNOWN if unclear else Says.PARTLY})
     return frozenset({Says.TAKEN_BACK})
+
+
+def broken_off(folder: Path, order: str, honest: frozenset[Says], seen: dict[str, Any]) -> frozenset[Says]:
+    """What may be said as well where a call of the order broke off although the world did not make it.
+
+    On a busy machine a call can time out that met nothing, or met an answer that came too late for it. Then it may not
+    be known, and when no further attempt is left, what was not done is given up, and what was half done stands.
+    """
+    file = folder / BROKEN
+    lines = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+    silent = {request["call"] for request in seen.get("requests", []) if request["act"] in _SILENT}
+    if all(call in silent for each, call in lines if each == order):
+        return honest
+    effects = seen.get("effects", [])
+    standing = [effect for effect in effects if not effect["undone"]]
+    if not standing:
+        return honest | {Says.UNKNOWN} | (frozenset() if effects else {Says.NOT_DONE})
+    return honest | {Says.UNKNOWN} | ({Says.PARTLY} if standing[0]["partial"] else frozenset())
 
 
 def blinded(folder: Path, order: str, honest: frozenset[Says], seen: dict[str, Any]) -> frozenset[Says]:

@@ -1,4 +1,8 @@
-"""Enactor beside its peers: the same orders, the same world, the same number of kills at random times."""
+"""Enactor beside its peers: the same orders, the same world, kills at the same random times.
+
+A kill counts when it hits a subject at work. Each round plans five; a subject that has come to its end before the next
+one is due is done with the round, so a quick subject takes fewer kills than one that starts or works slowly.
+"""
 
 from __future__ import annotations
 

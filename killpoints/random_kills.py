@@ -14,7 +14,7 @@ from killpoints.harness import KitFailed, Programs, WorldProcess, end
 from killpoints.judge import Says, Tally, judge
 from killpoints.kinds import KINDS, MAX_PAUSE_MS
 from killpoints.matrix import CONVERGE_SECONDS, PATIENCE_SECONDS, SCRIPTS
-from killpoints.oracle import allowed, blinded
+from killpoints.oracle import allowed, blinded, broken_off
 from killpoints.reports import read_report
 
 PROMISES = ("keyed", "searched", "unsafe")
@@ -106,7 +106,7 @@ async def a_round(programs: Programs, world: WorldProcess, folder: Path, load: L
         if load.oracle:
             # Of a kill at a random time nobody knows which of the orders it cut.
             honest = allowed(kind, there, ()) | allowed(kind, there, _DIED if killed.kills else ())
-            honest = blinded(folder, name, honest, there)
+            honest = broken_off(folder, name, blinded(folder, name, honest, there), there)
         tally = judge(name, report.get(name), there, honest)
         tally.faults = [f"{kind}, seed {seed}: {fault}" for fault in tally.faults]
         killed.tallies.setdefault(kind, Tally()).add(tally)

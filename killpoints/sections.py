@@ -270,11 +270,11 @@ async def peers(options: Options) -> Found:
     lines, rows, holds = [], [], True
     for name, version, _, killed in subjects:
         for kind, tally in killed.tallies.items():
-            lines.append([name, version, kind, *cells(tally)])
+            lines.append([name, version, kind, str(killed.kills), *cells(tally)])
             rows.append({"subject": name, "version": version, "promise": kind, **figures(tally)})
         if name == "enactor":
             holds = not killed.trouble and all(tally.clean for tally in killed.tallies.values())
-    text = table(("subject", "version", "the world's promise", *HEADER), lines, words=3)
+    text = table(("subject", "version", "the world's promise", "kills", *HEADER), lines, words=3)
     text += "\n\n" + "\n".join(f"{name}: {killed.kills} kills. {set_up}" for name, _, set_up, killed in subjects)
     text += "".join(f"\n{line}" for *_, killed in subjects for line in killed.trouble)
     content = {

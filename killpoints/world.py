@@ -6,6 +6,8 @@
     PUT  /orders   {o: plan, ...}          how the world treats each order; see `Plan`
     GET  /orders?prefix=p                  what it has seen of each order, once everything that lands late has landed
 
+A caller may name each of its calls in the header Call-Name; the name is noted with the request, and changes nothing.
+
 It counts by key and by business content (the order), so a duplicate under another key is seen as one. It remembers in
 memory alone: nothing ever kills it.
 """
@@ -107,7 +109,7 @@ class World:
         """What was seen of an order."""
         return self.seen.setdefault(order, Seen())
 
-    def next_act(self, order: str, purpose: str, key: str) -> str:
+    def next_act(self, order: str, purpose: str, key: str, call: str) -> str:
         """What this request meets; noted with the request."""
         plan, seen = self.plan(order), self.of(order)
         acts = plan.effect if purpose == "effect" else plan.undo
@@ -119,7 +121,7 @@ class World:
             act = "burnt"
         if plan.burns and act in ("busy", "refused"):
             seen.burnt.add(key)
-        seen.requests.append({"purpose": purpose, "key": key, "act": act})
+        seen.requests.append({"purpose": purpose, "key": key, "act": act, "call": call})
         return act
 
     def make(self, order: str, key: str, *, partial: bool = False) -> Effect:
@@ -203,10 +205,10 @@ class Server:
         """Status and content; None to drop the connection without a reply."""
         world, split = self._world, urlsplit(target)
         query = {name: values[0] for name, values in parse_qs(split.query).items()}
-        key = headers.get("idempotency-key", "")
+        key, call = headers.get("idempotency-key", ""), headers.get("call-name", "")
         match method, split.path.strip("/").split("/"):
             case "POST", ["effects"]:
-                return await self._effect(body["order"], key, reader)
+                return await self._effect(body["order"], key, call, reader)
             case "GET", ["effects"]:
                 world.of(query["order"]).look_ups += 1
                 if not world.plan(query["order"]).look_up:
@@ -215,7 +217,7 @@ class Server:
                 return 200, [{"id": e.id, "partial": e.partial} for e in made if e.key == query["key"]]
             case "POST", ["effects", effect_id, "undo"]:
                 effect = world.effect(effect_id)
-                return (404, {"error": "NO_SUCH"}) if effect is None else await self._undo(effect, key, reader)
+                return (404, {"error": "NO_SUCH"}) if effect is None else await self._undo(effect, key, call, reader)
             case "PUT", ["orders"]:
                 for order, plan in body.items():
                     world.plans[order] = _plan(plan)
@@ -224,8 +226,8 @@ class Server:
                 return 200, await world.settled(query.get("prefix", ""))
         return 404, {"error": "NOT_FOUND"}
 
-    async def _effect(self, order: str, key: str, reader: asyncio.StreamReader) -> tuple[int, Any] | None:
-        world, act = self._world, self._world.next_act(order, "effect", key)
+    async def _effect(self, order: str, key: str, call: str, reader: asyncio.StreamReader) -> tuple[int, Any] | None:
+        world, act = self._world, self._world.next_act(order, "effect", key, call)
         if act == "late":
             world.later(lambda: world.make(order, key))
             return await _until_gone(reader)
@@ -237,8 +239,8 @@ class Server:
             return await _until_gone(reader)
         return await _reply(act, (207 if made.partial else 201), {"id": made.id, "order": order})
 
-    async def _undo(self, effect: Effect, key: str, reader: asyncio.StreamReader) -> tuple[int, Any] | None:
-        world, act = self._world, self._world.next_act(effect.order, "undo", key)
+    async def _undo(self, effect: Effect, key: str, call: str, reader: asyncio.StreamReader) -> tuple[int, Any] | None:
+        world, act = self._world, self._world.next_act(effect.order, "undo", key, call)
         if act == "late":
             world.later(lambda: world.take_back(effect, key))
             return await _until_gone(reader)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import resource
 import ssl
 import tempfile
@@ -55,7 +56,7 @@ from killpoints.kinds import (
     MAX_PAUSE_MS,
     TIMEOUT_SECONDS,
 )
-from killpoints.oracle import BLIND
+from killpoints.oracle import BLIND, BROKEN
 from killpoints.reports import write_report
 
 IN_USE = 3
@@ -93,8 +94,8 @@ class Shop(Connector):
 
     name = "shop"
 
-    def __init__(self, world: str, blind: Path) -> None:
-        self._blind = blind
+    def __init__(self, world: str, folder: Path) -> None:
+        self._blind, self._broken = folder / BLIND, folder / BROKEN
         # The world speaks plain HTTP: there is nothing to verify, and loading certificates takes a tenth of a second.
         nothing = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         limits = httpx.Limits(max_connections=None)
@@ -182,7 +183,7 @@ class Shop(Connector):
         await self._client.aclose()
 
     async def _make(self, args: Order, call: ToolCall) -> ToolResult:
-        answer = await self._send("/effects", {"order": args.order}, call)
+        answer = await self._send("/effects", {"order": args.order}, call, args.order)
         made = _ref(json.loads(answer.body)["id"])
         if answer.status == httpx.codes.MULTI_STATUS:
             return ToolResult(refs=(made,), partial=True, message="Half of it.")
@@ -190,13 +191,30 @@ class Shop(Connector):
 
     async def _undo(self, args: UndoArguments, call: ToolCall) -> ToolResult:
         for ref in args.refs:
-            await self._send(f"/effects/{ref['object_id']}/undo", {}, call)
+            await self._send(f"/effects/{ref['object_id']}/undo", {}, call, args.original_arguments["order"])
         return ToolResult()
 
-    async def _send(self, path: str, body: dict[str, Any], call: ToolCall) -> Answer:
-        headers = {"Idempotency-Key": call.idempotency_key}
+    async def _send(self, path: str, body: dict[str, Any], call: ToolCall, order: str) -> Answer:
+        name = os.urandom(8).hex()
+        headers = {"Idempotency-Key": call.idempotency_key, "Call-Name": name}
         request = self._client.build_request("POST", path, json=body, headers=headers)
-        answer = await send_once(self._client, request, call.ensure_timely)
+        untimely = False
+
+        def before_send() -> None:
+            nonlocal untimely
+            untimely = True
+            call.ensure_timely()
+            untimely = False
+
+        try:
+            answer = await send_once(self._client, request, before_send)
+        except BaseException:
+            # Unless the world broke it off, the oracle takes it as a fact of the machine. What our
+            # own check has kept back is none.
+            if not untimely:
+                with self._broken.open("a") as broken:
+                    broken.write(f"{order} {name}\n")
+            raise
         if answer.status in (httpx.codes.OK, httpx.codes.CREATED, httpx.codes.MULTI_STATUS):
             return answer
         # What the world documents as effect-free; everything else it may have done.
@@ -225,7 +243,7 @@ class Program:
         plan = self._plan
         enactor = Enactor.open(
             f"sqlite:///{Path(plan['folder']) / 'enactor.db'}",
-            connectors=[Shop(plan["world"], Path(plan["folder"]) / BLIND)],
+            connectors=[Shop(plan["world"], Path(plan["folder"]))],
             limits=Limits(max_pending_of_proposer=10_000, max_pending_of_tenant=10_000),
             pipeline=msgspec.structs.replace(SETTINGS, max_pause_ms=plan["max_pause_ms"]),
             guards=GUARDS,

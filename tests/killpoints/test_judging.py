@@ -1,11 +1,12 @@
 """The judge sees what is wrong, and the oracle knows what could have been known."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from killpoints.judge import Says, judge
-from killpoints.oracle import allowed, unclear_calls
+from killpoints.oracle import BROKEN, allowed, broken_off, unclear_calls
 
 PERMIT, SETTLED = "commit(StartAttempt+TakePermit) after", "commit(RecordOutcome+SettlePermit+UpdateAttempt) after"
 MADE = {"id": "e1", "key": "k", "partial": False, "undone": 0}
@@ -13,8 +14,8 @@ MADE = {"id": "e1", "key": "k", "partial": False, "undone": 0}
 
 def seen(*effects: dict[str, Any], acts: tuple[str, ...] = (), undo: tuple[str, ...] = ()) -> dict[str, Any]:
     """What the world has seen of an order."""
-    requests = [{"purpose": "effect", "key": "k", "act": act} for act in acts]
-    requests += [{"purpose": "undo", "key": "u", "act": act} for act in undo]
+    requests = [{"purpose": "effect", "key": "k", "act": act, "call": ""} for act in acts]
+    requests += [{"purpose": "undo", "key": "u", "act": act, "call": ""} for act in undo]
     return {"effects": list(effects), "requests": requests}
 
 
@@ -101,3 +102,15 @@ def test_of_which_call_a_process_died() -> None:
     assert unclear_calls((PERMIT, "killed")) == (True, False)
     assert unclear_calls((PERMIT, settled, "killed")) == (False, False)
     assert unclear_calls((PERMIT, settled, again, "killed")) == (False, True)
+
+
+def test_a_call_that_broke_off_by_itself(tmp_path: Path) -> None:
+    """It is a fact of the machine; one that the world broke off is none, and neither is another order's."""
+    done, either = frozenset({Says.DONE}), {Says.DONE, Says.UNKNOWN, Says.NOT_DONE}
+    (tmp_path / BROKEN).write_text("o 1\nother 2\n")
+    met: dict[str, Any] = {"effects": [], "requests": [{"purpose": "effect", "key": "k", "act": "drop", "call": "1"}]}
+    assert broken_off(tmp_path, "o", done, met) == done
+    assert broken_off(tmp_path, "o", done, {**met, "requests": [{**met["requests"][0], "act": "do"}]}) == either
+    assert broken_off(tmp_path, "o", done, seen()) == either
+    assert broken_off(tmp_path, "nobody", done, seen()) == done
+    assert broken_off(tmp_path, "o", done, seen(MADE)) == {Says.DONE, Says.UNKNOWN}
