@@ -79,7 +79,7 @@ def test_export_to_a_terminal_is_bad_usage(api: Canned) -> None:
 
 def test_progress_shows_on_a_terminal_and_the_file_is_whole(api: Canned, home: Path) -> None:
     """An export to a file reports how many entries there were."""
-    bundle = b'{"format":"x"}\n{"entry_id":"1"}\n{"entries":1,"heads":[]}\n'
+    bundle = b'{"kind":"bundle"}\n{"kind":"entry","seq":1}\n{"kind":"end","entries":1}\n'
     api.on("GET", "/v1/ledger/export", bundle, content_type="application/jsonl")
     status, shown = start_on_terminal("ledger", "export", "-o", "ledger.jsonl")
     assert status == 0, shown

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-UNBUILT = ["test-aws", "test-scale-out"]
+UNBUILT = ["test-scale-out"]
 TARGETS = [
     "demo",
     "test",
@@ -19,6 +19,8 @@ TARGETS = [
     "bench-gateway",
     "killpoints",
     "killpoints-quick",
+    "package-aws",
+    "test-aws",
 ]
 UPKEEP = ["clean", "setup", "constraints", "format"]
 

@@ -159,7 +159,10 @@ async def test_health_needs_no_token(world: World) -> None:
     nobody = world.anybody()
     assert (await nobody.get("/healthz")).json() == {"status": "ok", "version": "0.0.0", "checks": {}}
     ready = await nobody.get("/readyz")
-    assert (ready.status_code, ready.json()["checks"]) == (200, {"store": "ok", "engine": "ok", "tools": "ok"})
+    assert (ready.status_code, ready.json()["checks"]) == (
+        200,
+        {"store": "ok", "engine": "ok", "tools": "ok", "ledger": "ok"},
+    )
 
 
 async def test_readiness_says_what_is_missing(world: World) -> None:

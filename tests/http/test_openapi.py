@@ -104,7 +104,7 @@ async def test_every_operation_says_what_it_answers(document: Any) -> None:
             (media,) = operation["requestBody"]["content"].values()
             assert media["schema"]
         else:
-            assert method == "get"
+            assert method == "get" or path == "/v1/ledger/checkpoint"
         if "{action_intent_id}" in path:
             assert "404" in statuses
         for status, response in operation["responses"].items():

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 
 import msgspec
 import typer
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from enactor.domain.ledger import ChainFault
     from enactor.domain.trust import Trusted
     from enactor.service.evidence import StoreReport
+
+_ENTRY: Final = b'{"kind":"entry"'
+"""How the line of an entry begins in a bundle."""
 
 commands = group("ledger", "Export the ledger, check that nobody changed it, sign it, and erase personal data in it.")
 
@@ -69,7 +72,8 @@ def export(
         with api.stream("/v1/ledger/export", parameters=parameters) as response:
             for chunk in response.iter_bytes():
                 file.write(chunk)
-                count += chunk.count(b'{"kind":"entry"')
+                # An entry's beginning may lie in two chunks; what was counted before is not in the overlap whole.
+                count += (last[1 - len(_ENTRY) :] + chunk).count(_ENTRY)
                 last = (last + chunk)[-200:]
                 progress(count)
         if not last.rstrip().rpartition(b"\n")[2].startswith(b'{"kind":"end"'):

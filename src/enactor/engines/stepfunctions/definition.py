@@ -8,6 +8,7 @@ Everything that is not an answer of InvokeTool or CompensateAction goes to Recov
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Final
 
 from enactor.engines.stepfunctions.contract import Next
@@ -144,7 +145,7 @@ def _task(
         },
         "OutputPath": "$.Payload",
         "TimeoutSeconds": FUNCTION_SECONDS[function] + STATE_MARGIN_SECONDS,
-        "Retry": [_RETRY] if name in _STEPS_THAT_CALL else [_RETRY, _CRASHED],
+        "Retry": copy.deepcopy([_RETRY] if name in _STEPS_THAT_CALL else [_RETRY, _CRASHED]),
         "Catch": catches,
         **({"Next": after} if after else {"End": True}),
     }
