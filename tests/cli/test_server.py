@@ -18,7 +18,7 @@ from tests.cli.support import run, start
         ((), "Nobody could log in"),
         (("--dev", "--host", "192.0.2.1"), "dev works on loopback only"),
         (("--dev", "--store", "mysql://h/d"), "unknown store scheme 'mysql'"),
-        (("--dev", "--store", "dynamodb://eu-west-1"), "DynamoDB cannot be asked"),
+        (("--dev", "--store", "dynamodb://eu-west-1"), "enactor: DynamoDB "),
         (("--dev", "--engine", "restate", "--store", "memory://"), "This version has no restate engine"),
         (("--dev", "--engine", "temporal"), "engine (flag --engine)"),
         (("--dev", "--workers", "2"), "sqlite takes one process"),

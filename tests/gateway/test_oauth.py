@@ -264,6 +264,8 @@ async def test_nothing_secret_is_printed_or_logged(
 ) -> None:
     """Neither `repr`, nor the most talkative log, nor an error says the token, the secret or the refresh token."""
     caplog.set_level(logging.DEBUG)
+    for talkative in ("httpcore", "httpx"):
+        caplog.set_level(logging.DEBUG, logger=talkative)
     source = sources.make(grant="refresh_token", refresh_token="env:REFRESH")
     token = await source.token()
     shown = f"{token!r}{token}{source!r}{caplog.text}"
