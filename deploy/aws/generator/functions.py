@@ -82,7 +82,7 @@ _PUBLISHES: Final = {
 _CHECKPOINTS: Final = {
     # Beside what the publisher does there: log heads, leaves, tiles, checkpoints and keys, and their entries.
     "ledger": ("BatchGetItem", "ConditionCheckItem", "GetItem", "PutItem", "Query", "UpdateItem"),
-    "tenants": ("BatchGetItem", "GetItem", "PutItem", "UpdateItem"),
+    "tenants": ("GetItem", "UpdateItem"),
 }
 _EVERYTHING: Final = ("BatchGetItem", "ConditionCheckItem", "GetItem", "PutItem", "Query", "UpdateItem")
 _API: Final = {table.name: _EVERYTHING if table.name == "ledger" else (*_EVERYTHING, "DeleteItem") for table in TABLES}
