@@ -20,10 +20,16 @@ BRIEF_PAUSE_MS = 3_000
 """The same where keys are soon forgotten and nobody is paused: a key is not relied on when a pause could outlast it."""
 
 CALL_WINDOW_MS = 30_000
-"""How long after its permit a call may be sent: longer than any load delays it, and nobody waits for it."""
+"""How long after its permit a call may be sent: longer than any load delays it, where nobody waits for its end."""
 
-PAUSED_WINDOW_MS = 1_000
-"""The same where a process is paused for longer than that. A call that load keeps back is only permitted anew."""
+WAITED_WINDOW_MS = 1_000
+"""The same where somebody does: a process is paused for longer, or an absence is final only after it.
+
+A call that load keeps back is only permitted anew, far more often than that can happen to one order.
+"""
+
+LOADED_WINDOW_MS = 5_000
+"""The same where a process has many orders at once, some of which wait for its end."""
 
 ABSENCE_FINAL_AFTER_SECONDS = 2
 """How long after the last possible send nothing lands any more; the world's late effects land earlier."""
@@ -51,6 +57,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "previewed": {"keys": _DAY},
 }
 """By kind, how the world treats it."""
+
+
+def call_window_ms(kind: str, *, paused: bool) -> int:
+    """How long after its permit the call of a process with one order may be sent."""
+    return WAITED_WINDOW_MS if paused or KINDS[kind].get("look_up") else CALL_WINDOW_MS
+
 
 _NO_REPLY = frozenset({"late", "hang"})
 

@@ -20,7 +20,14 @@ from typing import Any
 from killpoints.combinations import Combination, of_the_order, of_the_undo
 from killpoints.harness import KitFailed, Process, Programs, WorldProcess, end
 from killpoints.judge import Tally, judge
-from killpoints.kinds import BRIEF_PAUSE_MS, KEY_RETENTION_SECONDS, MAX_PAUSE_MS, PAUSED_WINDOW_MS, an_order
+from killpoints.kinds import (
+    BRIEF_PAUSE_MS,
+    KEY_RETENTION_SECONDS,
+    MAX_PAUSE_MS,
+    WAITED_WINDOW_MS,
+    an_order,
+    call_window_ms,
+)
 from killpoints.oracle import allowed, blinded, broken_off
 from killpoints.reports import read_report
 
@@ -117,8 +124,7 @@ class Matrix:
         plan = self._plan(folder, [an_order(order, combination.kind, (*combination.effect, *combination.undo))])
         if combination.forgotten:
             plan["max_pause_ms"] = BRIEF_PAUSE_MS
-        if cut.signal == "STOP":
-            plan["call_window_ms"] = PAUSED_WINDOW_MS
+        plan["call_window_ms"] = call_window_ms(combination.kind, paused=cut.signal == "STOP")
         life = _Life(self._programs, plan, folder)
         trouble: list[str] = []
         reached = True
@@ -182,7 +188,7 @@ class Matrix:
         second = await self._programs.start(life.plan)
         if await end(second, CONVERGE_SECONDS) != IN_USE:
             trouble.append("a second process was let in while the first was paused")
-        await asyncio.sleep(PAUSED_WINDOW_MS / 1000 + 0.1)
+        await asyncio.sleep(WAITED_WINDOW_MS / 1000 + 0.1)
         process.send(signal.SIGCONT)
         life.ended(await end(process, CONVERGE_SECONDS))
         return True

@@ -15,7 +15,7 @@ from typing import Any
 from killpoints.combinations import SCRIPTS
 from killpoints.harness import KitFailed, Process, Programs, WorldProcess, end
 from killpoints.judge import Says, Tally, judge
-from killpoints.kinds import KINDS, MAX_PAUSE_MS, an_order
+from killpoints.kinds import KINDS, LOADED_WINDOW_MS, MAX_PAUSE_MS, an_order
 from killpoints.matrix import CONVERGE_SECONDS, PATIENCE_SECONDS, RETRIES
 from killpoints.oracle import allowed, blinded, broken_off
 from killpoints.reports import read_report
@@ -98,6 +98,7 @@ async def a_round(programs: Programs, world: WorldProcess, folder: Path, load: L
         "patience": PATIENCE_SECONDS,
         "retries": RETRIES,
         "max_pause_ms": MAX_PAUSE_MS,
+        "call_window_ms": LOADED_WINDOW_MS,
     }
     killed = Killed(rounds=1)
     status = 0
