@@ -55,6 +55,7 @@ outcome=$(item execution-outcomes "OUTCOME#$intent" Item.status.S)
 echo "e2e: the outcome is SUCCEEDED"
 
 trace=$(item execution-attempts "EXECUTION#$intent" Item.trace_id.S)
+case $trace in None | '') fail "the attempt names no trace" ;; esac
 found=''
 while [ "$waited" -le "$WAIT_SECONDS" ]; do
     found=$("$AWS" dynamodb query --table-name "$PREFIX-ledger" --index-name gsi1-index --output text \

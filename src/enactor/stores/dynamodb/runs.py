@@ -131,6 +131,7 @@ def put_attempt(layer: Layer, unit: Unit, key: Key, attempt: ExecutionAttempt, c
         "run_number": attempt.run_number,
         "fence": attempt.fence,
         "owner": attempt.owner,
+        "trace_id": attempt.trace_id,
         **ended,
         **changes,
         **codec.body(attempt),
