@@ -19,7 +19,7 @@ from typing import Any
 
 from killpoints.combinations import Combination, of_the_order, of_the_undo
 from killpoints.harness import KitFailed, Process, Programs, WorldProcess, end
-from killpoints.judge import Tally, judge
+from killpoints.judge import Says, Tally, judge
 from killpoints.kinds import (
     BRIEF_PAUSE_MS,
     KEY_RETENTION_SECONDS,
@@ -28,7 +28,7 @@ from killpoints.kinds import (
     an_order,
     call_window_ms,
 )
-from killpoints.oracle import allowed, blinded, broken_off
+from killpoints.oracle import allowed, blinded, broken_off, possible
 from killpoints.reports import read_report
 
 CONVERGE_SECONDS = 180.0
@@ -138,14 +138,16 @@ class Matrix:
         except KitFailed as failure:
             trouble.append(str(failure))
         seen = (await self._world.seen(order)).get(order, {})
-        honest = allowed(
-            combination.kind,
-            seen,
-            life.journal,
-            forgotten=combination.forgotten,
-            overslept=cut.signal == "STOP" and cut.point.endswith(" checked"),
-            changes=combination.changes,
-        )
+        honest: frozenset[Says] = frozenset()
+        for journal in possible(life.journal):
+            honest |= allowed(
+                combination.kind,
+                seen,
+                journal,
+                forgotten=combination.forgotten,
+                overslept=cut.signal == "STOP" and cut.point.endswith(" checked"),
+                changes=combination.changes,
+            )
         honest = broken_off(folder, order, combination.kind, blinded(folder, order, honest, seen), seen)
         report = read_report(folder / "report.json")
         tally = judge(order, report.get(order), seen, honest)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from killpoints.adversity import OF_AN_INSTANT, OF_THE_PROGRAM, Place
 from killpoints.combinations import Combination, combinations, half, in_recovery, lost, undone
 from killpoints.harness import WorldProcess, Zygote
 from killpoints.judge import Tally
@@ -160,6 +161,26 @@ def _random(killed: Killed, load: Load, *, complete: bool, seconds: float) -> Fo
     return Found(total.clean and not killed.trouble, text, content, seconds, complete)
 
 
+async def faults(options: Options) -> Found:
+    """What goes wrong around a process that nobody kills."""
+    began = time.monotonic()
+    async with enactor(options) as (programs, world):
+        place = Place(programs, world, options.folder)
+        endured = [await befalls(place) for befalls in OF_THE_PROGRAM]
+    endured += [await happens() for happens in OF_AN_INSTANT]
+    total = Tally()
+    for each in endured:
+        total.add(each.tally)
+    lines = [[each.name, f"{each.times:,}", *cells(each.tally)] for each in endured]
+    text = table(("what goes wrong", "times", *HEADER), lines)
+    text += "".join(f"\n{fault}" for fault in total.faults[:40])
+    content = {
+        "rows": [{"what": each.name, "times": each.times, **figures(each.tally)} for each in endured],
+        "all": figures(total),
+    }
+    return Found(total.clean, text, content, time.monotonic() - began)
+
+
 async def model(options: Options) -> Found:
     """Every interleaving of a model, with all rules and with each left out."""
     began = time.monotonic()
@@ -247,6 +268,7 @@ MOST_STATES = 250_000
 SECTIONS: dict[str, Section] = {
     "matrix": Section("Killed and paused at every fault point", matrix),
     "recovery": Section("Killed again during recovery", recovery),
+    "faults": Section("The disk, the database, the clock, deliveries and races", faults, quick=False),
     "model": Section("A model of the protocol, every interleaving", model),
     "random": Section("Killed at random times under load", random_kills),
     "peers": Section("Beside its peers", peers, quick=False),
