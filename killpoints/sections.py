@@ -229,9 +229,9 @@ async def _measured(options: Options, subject: Subject) -> dict[str, Any]:
     place = options.folder / subject.name.replace(" ", "-")
     place.mkdir()
     load = Load(**{**vars(BESIDE), "oracle": subject.own})
-    # A world of its own for each, in which the orders are the same. Request by request: one round at a time.
+    # A world of its own for each, in which the orders are the same.
     async with WorldProcess() as world, subject.programs(place) as programs:
-        killed = await rounds(programs, world, place, load, kills=KILLS_OF_EACH, at_once=1, seed=7)
+        killed = await rounds(programs, world, place, load, kills=KILLS_OF_EACH, at_once=3, seed=7)
     return {
         "subject": subject.name,
         "own": subject.own,
