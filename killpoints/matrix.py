@@ -262,15 +262,24 @@ async def cells_of(matrix: Matrix, combination: Combination, signals: Sequence[s
     return [Cut()] + [Cut(point, nth, name) for name in signals for point, nth in points]
 
 
+def _leaves_another_state(point: str) -> bool:
+    """What is durable, or what the world has seen, is not the same as at the point before."""
+    around_calls = point.startswith("call") or "Permit" in point
+    return around_calls and (point.endswith(" after") or "TakePermit" in point)
+
+
 async def cuts_in_recovery(matrix: Matrix, combination: Combination, *, sample: bool = False) -> list[Cut]:
-    """Kills during recovery: for each point of a first life, every point of the second one.
+    """Kills during recovery: for each state that a first life can leave behind, every point of the second one.
+
+    The points at which the first life dies are those after which something is different, in the store or in the world:
+    whoever dies between two of them leaves the same behind.
 
     Args:
         sample: only for the first life that died when its call had come back.
     """
     dry = await matrix.run(combination, Cut())
     points = of_the_undo(dry.points) if combination.is_undone else of_the_order(dry.points)
-    firsts = [p for p in points if p[0].startswith(("call", "look-up")) or "Permit" in p[0]]
+    firsts = [p for p in points if _leaves_another_state(p[0])]
     if sample:
         firsts = [p for p in firsts if p[0].startswith("call") and p[0].endswith("after")][:1]
     lives = await asyncio.gather(*(matrix.run(combination, Cut(*first)) for first in firsts))

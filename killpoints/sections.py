@@ -132,7 +132,7 @@ async def random_kills(options: Options) -> Found:
         return not options.out_of_time
 
     async with enactor(options) as (programs, world):
-        at_once = 1 if options.quick else 4
+        at_once = 1 if options.quick else 5
         known = _killed_of(before)
         killed = await rounds(
             programs, world, options.folder, load, kills=kills, at_once=at_once, before=known, each=each
