@@ -142,7 +142,7 @@ class Writer:
         return True
 
     def _begin(self) -> None:
-        """Writes what was collected and hands it over, unless a batch is under way: what has come by its end follows."""
+        """Writes what was collected and hands it over, unless a batch is under way: the next one begins at its end."""
         if self._under_way is not None or not self._collected:
             return
         batch, self._collected = self._collected[:_LARGEST_BATCH], self._collected[_LARGEST_BATCH:]
