@@ -44,12 +44,15 @@ _COPIES: Final = (
         prev_hash, hash
     FROM ledger CROSS JOIN made ON made.id = ledger.action_intent_id WHERE position <= :last
     """,
+    # From the first entries and not from the indexes themselves, which would be read to their end for each copy.
     """
-    INSERT INTO ledger_of_chains
-    SELECT tenant_id, account_id, position + :entries FROM ledger_of_chains WHERE position <= :last
+    INSERT INTO ledger_of_chains SELECT tenant_id, account_id, position + :entries FROM ledger WHERE position <= :last
     """,
     """
-    INSERT INTO traces SELECT trace_id, new_id FROM made CROSS JOIN traces ON traces.action_intent_id = made.id
+    INSERT INTO traces
+    SELECT trace_id, new_id FROM ledger CROSS JOIN made ON made.id = action_intent_id WHERE position <= :last
+    UNION
+    SELECT decision_trace_id, new_id FROM ledger CROSS JOIN made ON made.id = action_intent_id WHERE position <= :last
     """,
     "UPDATE strides SET position = position + :last, number = number + :made",
     "DROP TABLE made",
