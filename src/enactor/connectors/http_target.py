@@ -132,6 +132,11 @@ class HttpTarget:
         async with asyncio.timeout(call.timeout_seconds * _AFTER):
             yield
 
+    async def about(self) -> Mapping[str, str]:
+        """What the token endpoint said with the token that is in use. Raises `NotSent` and `Refused` as `read` does."""
+        proof = await self._access.proof()
+        return {} if proof.token is None else proof.token.about
+
     async def close(self) -> None:
         """Lets go of tokens and connections."""
         await self._access.close()

@@ -91,7 +91,7 @@ async def test_a_new_token_that_is_refused_too_ends_the_run(rig: Rig) -> None:
         rig.server.fail(Fault.UNAUTHORIZED)
     ended = await rig.run("crm.create_task", {"subject": "Never"})
     assert (ended.status, ended.calls) == (RunStatus.FAILED, ["REFUSED", "REFUSED"])
-    assert (ended.outcome.error_code, ended.outcome.error_class) == ("INVALID_SESSION_ID", "AUTH")
+    assert (ended.outcome.error_code, ended.outcome.error_class) == ("UNAUTHORIZED", "AUTH")
     assert rig.server.tokens_given == 2
 
 

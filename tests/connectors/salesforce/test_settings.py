@@ -85,7 +85,7 @@ def test_the_documented_settings_are_settings() -> None:
     (organization,) = SalesforceSettings.of(settings.connector_settings["salesforce"]).organizations
     assert settings.connectors == ("internal", "salesforce")
     assert (organization.tenant, organization.accounts) == ("acme", {"north": "001D000000IqhSLIAZ"})
-    assert organization.hosts == {"acme.my.salesforce.com"}
+    assert organization.instance_url == "https://acme.my.salesforce.com"
 
 
 async def test_a_server_finds_it_by_name(rig: Rig) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
+from enactor.connectors.accounts import AccountTargets
 from enactor.connectors.caldav import doctoring
 from enactor.connectors.caldav.arguments import DraftEvent
 from enactor.connectors.caldav.calendar import CalendarObject, RemoteCalendar, changed_since
@@ -31,6 +32,7 @@ from enactor.domain.errors import ConfigurationError, ErrorClass
 from enactor.domain.outcome import ObjectRef
 
 SYSTEM: Final = "caldav"
+_KIND: Final = "enactor/caldav/v1"
 LONGEST_REQUEST_SECONDS: Final = 600
 """No server works on one small request for longer; what is not there then will not come any more."""
 
@@ -50,23 +52,9 @@ class CalendarConnector(Connector):
     name: ClassVar[str] = "calendar"
 
     def __init__(self, settings: CaldavSettings, context: ConnectorContext) -> None:
-        self.configuration_version = digest(["enactor/caldav/v1", settings.model_dump(mode="json")])[:32]
-        self._versions = {
-            (one.tenant, account): digest(
-                # What serves one account, and of the others that share the calendar nothing.
-                ["enactor/caldav/v1", {**one.model_dump(mode="json"), "accounts": [account]}]
-            )[:32]
-            for one in settings.calendars
-            for account in one.accounts
-        }
+        self.configuration_version = digest([_KIND, settings.model_dump(mode="json")])[:32]
         self._clock = context.clock
-        self._calendars: dict[tuple[str, str], RemoteCalendar] = {}
-        self._all: list[RemoteCalendar] = []
-        for one in settings.calendars:
-            calendar = _calendar(one, context)
-            self._all.append(calendar)
-            for account in one.accounts:
-                self._calendars[(one.tenant, account)] = calendar
+        self._calendars = AccountTargets(_KIND, settings.calendars, lambda one: _calendar(one, context))
 
     @classmethod
     def configured(cls, context: ConnectorContext) -> CalendarConnector:
@@ -77,13 +65,13 @@ class CalendarConnector(Connector):
         return cls(CaldavSettings.of(context.settings), context)
 
     def version_for(self, tenant_id: str, account_id: str) -> str:
-        return self._versions.get((tenant_id, account_id), "")
+        return self._calendars.version(tenant_id, account_id)
 
     async def doctor(self) -> Sequence[Check]:
-        return [check for one in self._all for check in await doctoring.examine(one)]
+        return [check for one in self._calendars.each for check in await doctoring.examine(one)]
 
     async def close(self) -> None:
-        for one in self._all:
+        for one in self._calendars.each:
             await one.close()
 
     @tool(
@@ -140,7 +128,7 @@ class CalendarConnector(Connector):
 
     def _calendar(self, call: ToolCall) -> RemoteCalendar:
         """The calendar that takes a call's events. Raises `Refused` when none does."""
-        calendar = self._calendars.get((call.tenant_id, call.account_id))
+        calendar = self._calendars.find(call.tenant_id, call.account_id)
         if calendar is None:
             raise Refused(
                 "ACCOUNT_NOT_MAPPED",

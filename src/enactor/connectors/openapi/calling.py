@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from enactor.connectors.accounts import AccountTargets
 from enactor.connectors.http_call import Answer, Unclear
 from enactor.connectors.http_target import HttpTarget
 from enactor.connectors.openapi import replies
@@ -65,7 +66,7 @@ class OperationTool:
     Args:
         settings: what the tool promises.
         operations: what it is made of.
-        servers: by tenant and account, where it is called; `*` for every account.
+        servers: where it is called.
         clock: for `Retry-After`.
     """
 
@@ -73,7 +74,7 @@ class OperationTool:
         self,
         settings: ToolSettings,
         operations: Operations,
-        servers: Mapping[tuple[str, str], Server],
+        servers: AccountTargets[Server],
         clock: Clock,
     ) -> None:
         self._settings = settings
@@ -170,7 +171,7 @@ class OperationTool:
 
     def _server(self, call: ToolCall) -> tuple[Server, str]:
         """Where a call goes, and what stands there for its account. Raises `Refused` when nothing does."""
-        server = self._servers.get((call.tenant_id, call.account_id)) or self._servers.get((call.tenant_id, "*"))
+        server = self._servers.find(call.tenant_id, call.account_id)
         account = server.account(call.account_id) if server is not None else None
         if server is None or account is None:
             raise Refused(

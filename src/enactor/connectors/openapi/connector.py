@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from enactor.connectors.accounts import AccountTargets
 from enactor.connectors.context import Check, ConnectorContext
 from enactor.connectors.http_target import HttpTarget
 from enactor.connectors.openapi.arguments import arguments_of
@@ -15,7 +16,7 @@ from enactor.connectors.openapi.document import Document
 from enactor.connectors.openapi.fixing import SAMPLE_KEY, check_fixed, with_fixed, without
 from enactor.connectors.openapi.operations import RESERVED_HEADERS, Operation, operation_of
 from enactor.connectors.openapi.requests import prepared
-from enactor.connectors.openapi.settings import ApiSettings, OpenApiSettings, ReadSettings, ToolSettings
+from enactor.connectors.openapi.settings import ApiSettings, OpenApiSettings, ReadSettings, ServerSettings, ToolSettings
 from enactor.connectors.sdk import Connector, Refused, ToolResult, ToolSpec, UndoArguments
 from enactor.domain.action_type import RiskClass, WriteMode, WriteSemantics
 from enactor.domain.canonical import digest
@@ -23,6 +24,7 @@ from enactor.domain.errors import ConfigurationError
 
 Method = Callable[..., Awaitable[Any]]
 UNDO: Final = "undo_"
+_KIND: Final = "enactor/openapi/v1"
 
 
 class OpenApiConnector(Connector):
@@ -40,19 +42,11 @@ class OpenApiConnector(Connector):
         self.name = settings.name  # type: ignore[misc]  # each API is a connector of its own
         self.verifies_account = settings.verifies_account  # type: ignore[misc]
         where = [one.model_dump(mode="json") for one in settings.servers]
-        self.configuration_version = digest(["enactor/openapi/v1", where])[:32]
-        self._versions = {
-            # What serves one account, and of the others that share the server nothing.
-            (one.tenant, account): digest(
-                ["enactor/openapi/v1", {**one.model_dump(mode="json"), "accounts": {account: theirs}}]
-            )[:32]
-            for one in settings.servers
-            for account, theirs in (one.accounts or {"*": ""}).items()
-        }
+        self.configuration_version = digest([_KIND, where])[:32]
         self._settings = settings
         what = f"connector_settings.openapi: the API {settings.name}"
         document = Document.read(settings.document, what)
-        self._servers = _servers(settings, context)
+        self._servers = AccountTargets(_KIND, settings.servers, lambda one: _server(settings, one, context))
         self._tools: dict[str, tuple[ToolSpec, Method]] = {}
         self._methods: dict[str, Method] = {}
         for name, tool in settings.tools.items():
@@ -67,8 +61,7 @@ class OpenApiConnector(Connector):
         return tuple(cls(api, context) for api in OpenApiSettings.of(context.settings).apis)
 
     def version_for(self, tenant_id: str, account_id: str) -> str:
-        versions = self._versions
-        return versions.get((tenant_id, account_id)) or versions.get((tenant_id, "*"), "")
+        return self._servers.version(tenant_id, account_id)
 
     def tools(self) -> dict[str, tuple[ToolSpec, Callable[..., Awaitable[ToolResult]]]]:
         return dict(self._tools)
@@ -81,7 +74,7 @@ class OpenApiConnector(Connector):
     async def doctor(self) -> Sequence[Check]:
         """Whether each server answers at all. Nothing of the API is called but its base URL, with GET."""
         found = [Check(True, f"{self.name}: {len(self._settings.tools)} tools of the document")]
-        for server in self._each_server():
+        for server in self._servers.each:
             url = server.settings.base_url
             try:
                 answer = await server.target.read("GET", url, headers={"Accept": "*/*"})
@@ -92,16 +85,13 @@ class OpenApiConnector(Connector):
         return found
 
     async def close(self) -> None:
-        for server in self._each_server():
+        for server in self._servers.each:
             await server.target.close()
-
-    def _each_server(self) -> Iterator[Server]:
-        """Every server once; several accounts may share one."""
-        yield from {id(server): server for server in self._servers.values()}.values()
 
     def _add(self, name: str, tool: ToolSettings, document: Document, what: str, context: ConnectorContext) -> None:
         operations = self._operations(tool, document, what)
-        accounts = {server.account(a) or "" for (_, a), server in self._servers.items() if a != "*"} or {"account"}
+        servers = self._servers.each
+        accounts = {name for one in servers for name in (one.settings.accounts or {}).values()} or {"account"}
         schema = without(operations.effect.schema, tool.fixed, what)
         check_fixed(operations.effect.schema, tool.fixed, iter(sorted(accounts)), what)
         if self.verifies_account and not _names_account(tool.fixed) and not _names_account(tool.headers):
@@ -166,14 +156,10 @@ class OpenApiConnector(Connector):
         )
 
 
-def _servers(settings: ApiSettings, context: ConnectorContext) -> dict[tuple[str, str], Server]:
-    servers: dict[tuple[str, str], Server] = {}
-    for one in settings.servers:
-        what = f"The API {settings.name} of tenant {one.tenant}"
-        server = Server(one, HttpTarget.reached_by(what, one.base_url, one.access, one.networks, context))
-        for account in one.accounts if one.accounts is not None else ("*",):
-            servers[one.tenant, account] = server
-    return servers
+def _server(api: ApiSettings, settings: ServerSettings, context: ConnectorContext) -> Server:
+    what = f"The API {api.name} of tenant {settings.tenant}"
+    target = HttpTarget.reached_by(what, settings.base_url, settings.access, settings.networks, context)
+    return Server(settings, target)
 
 
 def _reading(document: Document, settings: ReadSettings, proofs: frozenset[str], what: str) -> Operation:

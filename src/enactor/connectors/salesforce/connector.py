@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
-import httpx
-
+from enactor.connectors.accounts import AccountTargets
 from enactor.connectors.context import Check, ConnectorContext
+from enactor.connectors.http_access import AccessSettings
+from enactor.connectors.http_target import HttpTarget
 from enactor.connectors.salesforce import creating, doctoring, updating
 from enactor.connectors.salesforce.arguments import CreateOpportunity, CreateTask, UpdateField
 from enactor.connectors.salesforce.organization import Organization
@@ -29,9 +29,8 @@ from enactor.domain.action_type import RiskClass, TargetRule, WriteMode, WriteSe
 from enactor.domain.canonical import digest
 from enactor.domain.errors import ConfigurationError, ErrorClass
 from enactor.domain.intent import Guard
-from enactor.gateway.egress import EgressRules, GuardedTransport
-from enactor.gateway.oauth import TokenSource
 
+_KIND: Final = "enactor/salesforce/v1"
 LONGEST_TRANSACTION_SECONDS: Final = 600
 """Salesforce ends every transaction after ten minutes: what is not there then will not come any more."""
 
@@ -53,25 +52,9 @@ class SalesforceConnector(Connector):
     name: ClassVar[str] = "crm"
 
     def __init__(self, settings: SalesforceSettings, context: ConnectorContext) -> None:
-        self.configuration_version = digest(["enactor/salesforce/v1", settings.model_dump(mode="json")])[:32]
-        self._versions = {
-            (one.tenant, account): digest(
-                # What serves one account, and of the others that share the organization nothing.
-                ["enactor/salesforce/v1", {**one.model_dump(mode="json"), "accounts": {account: theirs}}]
-            )[:32]
-            for one in settings.organizations
-            for account, theirs in one.accounts.items()
-        }
+        self.configuration_version = digest([_KIND, settings.model_dump(mode="json")])[:32]
         self._clock = context.clock
-        self._organizations: dict[tuple[str, str], Organization] = {}
-        self._all: list[Organization] = []
-        # Reading the trusted certificates is slow, and they are the same for every organization.
-        trusted = httpx.create_ssl_context()
-        for one in settings.organizations:
-            organization = _organization(one, context, trusted)
-            self._all.append(organization)
-            for account in one.accounts:
-                self._organizations[(one.tenant, account)] = organization
+        self._organizations = AccountTargets(_KIND, settings.organizations, lambda one: _organization(one, context))
 
     @classmethod
     def configured(cls, context: ConnectorContext) -> SalesforceConnector:
@@ -80,13 +63,13 @@ class SalesforceConnector(Connector):
         return cls(SalesforceSettings.of(context.settings), context)
 
     def version_for(self, tenant_id: str, account_id: str) -> str:
-        return self._versions.get((tenant_id, account_id), "")
+        return self._organizations.version(tenant_id, account_id)
 
     async def doctor(self) -> Sequence[Check]:
-        return [check for one in self._all for check in await doctoring.examine(one)]
+        return [check for one in self._organizations.each for check in await doctoring.examine(one)]
 
     async def close(self) -> None:
-        for one in self._all:
+        for one in self._organizations.each:
             await one.close()
 
     # -- creating --------------------------------------------------------------------------------------------------
@@ -170,7 +153,7 @@ class SalesforceConnector(Connector):
 
     def _site(self, call: ToolCall) -> Site:
         """The organization and Account that serve a call. Raises `Refused` when none does."""
-        organization = self._organizations.get((call.tenant_id, call.account_id))
+        organization = self._organizations.find(call.tenant_id, call.account_id)
         if organization is None:
             raise Refused(
                 "ACCOUNT_NOT_MAPPED",
@@ -180,9 +163,8 @@ class SalesforceConnector(Connector):
         return Site(organization, organization.settings.accounts[call.account_id], self._clock)
 
 
-def _organization(settings: OrganizationSettings, context: ConnectorContext, trusted: ssl.SSLContext) -> Organization:
-    rules = EgressRules(hosts=settings.hosts, development=context.development)
-    transport = GuardedTransport(rules, context.clock, ssl_context=trusted)
+def _organization(settings: OrganizationSettings, context: ConnectorContext) -> Organization:
     what = f"Salesforce of tenant {settings.tenant}"
-    tokens = TokenSource(settings.oauth, context.read_secret, transport, context.clock, what)
-    return Organization(settings, tokens, transport, context.clock)
+    access = AccessSettings(oauth=settings.oauth)
+    target = HttpTarget.reached_by(what, settings.instance_url, access, (), context)
+    return Organization(settings, target, context.clock)

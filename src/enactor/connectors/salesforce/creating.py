@@ -50,7 +50,7 @@ async def create_task(site: Site, args: CreateTask, call: ToolCall) -> ToolResul
     """Creates a task about a record of the Account."""
     _check_date(args.due_date, "due date")
     about = site.account
-    async with site.before_sending(call):
+    async with site.organization.target.before_sending(call):
         if args.related_to_id is not None:
             about = await _of_account(site, args.related_to_id, _RELATED)
         contact = await _of_account(site, args.contact_id, {"Contact"}) if args.contact_id is not None else None
@@ -101,7 +101,7 @@ async def delete_created(site: Site, args: UndoArguments, call: ToolCall) -> Too
     object_type, identity, version = original_ref(args.refs, tuple(VERSION_FIELDS))
     ref = site.ref(object_type, identity, version)
     fields = VERSION_FIELDS[object_type]
-    async with site.before_sending(call):
+    async with site.organization.target.before_sending(call):
         key_field = str(site.organization.key_field(object_type))
         record = await site.organization.record(object_type, identity, (key_field, *fields))
         if record is None:

@@ -30,8 +30,7 @@ async def examine(organization: Organization) -> list[Check]:
 
 
 async def _examined(organization: Organization, name: str) -> AsyncIterator[Check]:
-    token = await organization.tokens.token()
-    said = token.about.get("instance_url", name)
+    said = (await organization.target.about()).get("instance_url", name)
     if said.rstrip("/").lower() == name.lower():
         yield Check(True, f"{name}: gives access tokens")
     else:

@@ -5,29 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
-import httpx
 import orjson
 
-from enactor.connectors.http_call import Answer, Unclear, send_once
+from enactor.connectors.http_call import Answer, Unclear
+from enactor.connectors.http_target import HttpTarget
 from enactor.connectors.salesforce.records import ACCOUNT_FIELDS, OPPORTUNITY, STAMPS, TASK, Record, record_id
 from enactor.connectors.salesforce.replies import GONE, only, refusal
 from enactor.connectors.salesforce.settings import OrganizationSettings
 from enactor.connectors.sdk import NotSent, Refused, ToolCall
 from enactor.domain.canonical import canonical
-from enactor.domain.errors import EnactorError, ErrorClass
-from enactor.gateway.oauth import AccessToken, TokenSource
+from enactor.domain.errors import ErrorClass
 from enactor.ports.clock import Clock
 
-CONNECT_SECONDS: Final = 5.0
-_READ_SECONDS: Final = 20.0
-_REFUSED_AGAIN: Final = "Salesforce refuses the access token that was fetched in place of a refused one."
+_JSON: Final = {"Accept": "application/json"}
 _log = logging.getLogger("enactor.connectors.salesforce")
-
-
-def _in_time() -> None:
-    """Reads have no permit, and are never too late."""
 
 
 class Organization:
@@ -35,28 +28,17 @@ class Organization:
 
     Args:
         settings: its address and what it serves.
-        tokens: its access tokens.
-        transport: what it is called through.
+        target: the server it is on.
         clock: for `Retry-After`.
     """
 
-    def __init__(
-        self, settings: OrganizationSettings, tokens: TokenSource, transport: httpx.AsyncBaseTransport, clock: Clock
-    ) -> None:
+    def __init__(self, settings: OrganizationSettings, target: HttpTarget, clock: Clock) -> None:
         self.settings = settings
-        self.tokens = tokens
-        self._transport = transport
+        self.target = target
         self._clock = clock
         self._account_fields = {**ACCOUNT_FIELDS, **settings.account_fields}
         self._keys = {TASK: settings.key_fields.task, OPPORTUNITY: settings.key_fields.opportunity}
-        timeout = httpx.Timeout(_READ_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
-        self._client = httpx.AsyncClient(
-            base_url=f"{settings.instance_url}/services/data/v{settings.api_version}/",
-            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
-            transport=transport,
-            timeout=timeout,
-            trust_env=False,
-        )
+        self._base_url = f"{settings.instance_url}/services/data/v{settings.api_version}/"
 
     def key_field(self, object_type: str) -> str | None:
         """The field of an object that holds our keys, or None when it has none."""
@@ -79,7 +61,7 @@ class Organization:
 
     async def user_id(self) -> str | None:
         """Who writes here: the integration user's id, as the token's answer names it, or None."""
-        identity = (await self.tokens.token()).about.get("id", "")
+        identity = (await self.target.about()).get("id", "")
         try:
             return record_id(identity.rstrip("/").rpartition("/")[2])
         except ValueError:
@@ -88,24 +70,10 @@ class Organization:
     # -- writing ---------------------------------------------------------------------------------------------------
 
     async def write(self, method: str, path: str, body: Mapping[str, Any] | None, call: ToolCall) -> Answer:
-        """Sends one request that changes something: once, whatever comes back.
-
-        Raises:
-            NotSent: it did not leave.
-            Refused: the token was not taken (after the first time the next call gets another), or there is none.
-            Unclear: it may have left, and no complete answer came.
-        """
-        token = await self._token()
+        """Sends one request that changes something: once, whatever comes back. Raises as `HttpTarget.write` does."""
         content = None if body is None else canonical(body)
-        request = self._request(method, path, token, content=content, read_seconds=call.timeout_seconds)
-        answer = await send_once(self._client, request, call.ensure_timely)
-        if answer.status == 401:
-            another_may_help = self.tokens.refused(token)
-            refused = self.refusal(answer)
-            if another_may_help:
-                raise refused
-            raise Refused(refused.code, _REFUSED_AGAIN, error_class=ErrorClass.AUTH)
-        self.tokens.accepted(token)
+        headers = _JSON if content is None else {**_JSON, "Content-Type": "application/json; charset=UTF-8"}
+        answer = await self.target.write(method, f"{self._base_url}{path}", call, headers=headers, content=content)
         if answer.status >= 300:
             _log.warning("%s %s answered %d", method, path.rpartition("/")[0], answer.status)
         return answer
@@ -117,25 +85,9 @@ class Organization:
     # -- reading ---------------------------------------------------------------------------------------------------
 
     async def read(self, path: str, parameters: Mapping[str, str] | None = None) -> Answer:
-        """Sends one request that changes nothing, and once more with another token if this one was refused.
-
-        Raises:
-            NotSent: no answer came; what was to be written after it was not sent.
-            Refused: no token, or the token was refused twice.
-        """
-        for _ in range(2):
-            token = await self._token()
-            request = self._request("GET", path, token, parameters=parameters)
-            try:
-                answer = await send_once(self._client, request, _in_time)
-            except Unclear as error:
-                raise NotSent("READ_FAILED", f"Salesforce could not be read: {error}.") from None
-            if answer.status != 401:
-                self.tokens.accepted(token)
-                return answer
-            if not self.tokens.refused(token):
-                break
-        raise Refused("INVALID_SESSION_ID", _REFUSED_AGAIN, error_class=ErrorClass.AUTH)
+        """Sends one request that changes nothing. Raises as `HttpTarget.read` does."""
+        query = f"?{urlencode(parameters)}" if parameters else ""
+        return await self.target.read("GET", f"{self._base_url}{path}{query}", headers=_JSON)
 
     async def record(self, object_type: str, identity: str, fields: Iterable[str]) -> Record | None:
         """The fields of a record, its Account, its change and who changed it last; None when it is not there.
@@ -175,37 +127,9 @@ class Organization:
 
     async def close(self) -> None:
         """Lets go of tokens and connections."""
-        await self.tokens.close()
-        await self._client.aclose()
+        await self.target.close()
 
     # -- details ---------------------------------------------------------------------------------------------------
-
-    async def _token(self) -> AccessToken:
-        try:
-            return await self.tokens.token()
-        except EnactorError as error:
-            kind = NotSent if error.retryable else Refused
-            raise kind(
-                error.error_code, error.message, retryable=error.retryable, error_class=error.error_class
-            ) from None
-
-    def _request(
-        self,
-        method: str,
-        path: str,
-        token: AccessToken,
-        *,
-        parameters: Mapping[str, str] | None = None,
-        content: bytes | None = None,
-        read_seconds: float = _READ_SECONDS,
-    ) -> httpx.Request:
-        headers = {"Authorization": f"Bearer {token.value}"}
-        if content is not None:
-            headers["Content-Type"] = "application/json; charset=UTF-8"
-        timeout = httpx.Timeout(read_seconds, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
-        return self._client.build_request(
-            method, path, params=parameters, content=content, headers=headers, timeout=timeout
-        )
 
     async def _found(self, answer: Answer) -> Record | None:
         return None if only(answer, *GONE) else self._document(answer)

@@ -19,11 +19,10 @@ from enactor.domain.text import visible
 
 DUPLICATE: Final = "DUPLICATE_VALUE"
 GONE: Final = frozenset({"ENTITY_IS_DELETED", "NOT_FOUND"})
-_REFUSING: Final = frozenset({400, 401, 403, 404, 405, 414, 415})
+_REFUSING: Final = frozenset({400, 403, 404, 405, 414, 415})
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,99}")
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{1,79}")
 
-_SESSION = (ErrorClass.AUTH, True, "Salesforce did not take the access token")
 _FORBIDDEN = (ErrorClass.AUTH, False, "The integration user may not do that")
 _INVALID = (ErrorClass.VALIDATION, False, "Salesforce does not take what was to be written")
 _MISSING = (ErrorClass.VALIDATION, False, "There is no such record, or the integration user does not see it")
@@ -32,7 +31,6 @@ _LOCKED = (ErrorClass.DOWNSTREAM, True, "Somebody else is writing the record jus
 _FULL = (ErrorClass.DOWNSTREAM, False, "The organization has no room for it")
 
 EFFECT_FREE: Final[dict[str, tuple[ErrorClass, bool, str]]] = {
-    **dict.fromkeys(("INVALID_SESSION_ID", "INVALID_AUTH_HEADER"), _SESSION),
     **dict.fromkeys(
         (
             *("INSUFFICIENT_ACCESS", "INSUFFICIENT_ACCESS_OR_READONLY", "FORBIDDEN", "API_DISABLED_FOR_ORG"),

@@ -57,12 +57,6 @@ class OrganizationSettings(SettingsModel):
         except ValueError:
             raise ValueError("must name Salesforce Accounts by their ids, which begin with 001") from None
 
-    @property
-    def hosts(self) -> frozenset[str]:
-        """The hosts that are called: the organization's own, and its token endpoint's."""
-        urls = (self.instance_url, self.oauth.token_url)
-        return frozenset(host for url in urls if (host := urlsplit(url).hostname))
-
 
 class SalesforceSettings(SettingsModel):
     """The table `[connector_settings.salesforce]`."""

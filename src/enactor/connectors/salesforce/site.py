@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Concatenate, Final, ParamSpec
 
 from enactor.connectors.salesforce.organization import Organization
 from enactor.connectors.salesforce.records import Record, record_id
-from enactor.connectors.sdk import CannotTell, LookUpAnswer, NotSent, Refused, ToolCall
+from enactor.connectors.sdk import CannotTell, LookUpAnswer, Refused, ToolCall
 from enactor.domain.errors import EnactorError, ErrorClass
 from enactor.domain.outcome import ObjectRef
 from enactor.ports.clock import Clock
 
 SYSTEM: Final = "salesforce"
-_BEFORE: Final = 0.5
-"""The part of a call's time that may pass before the request that changes something is sent."""
-_AFTER: Final = 0.25
-"""The part that reading back what was written may take. What was done is known by then, and must not be lost."""
 
 Parameters = ParamSpec("Parameters")
 
@@ -39,23 +34,14 @@ class Site:
         self._clock = clock
         self._since = clock.elapsed_ms()
 
-    @asynccontextmanager
-    async def before_sending(self, call: ToolCall) -> AsyncIterator[None]:
-        """What is read before anything is written: too slow means that nothing was sent, not that nobody knows."""
-        try:
-            async with asyncio.timeout(call.timeout_seconds * _BEFORE):
-                yield
-        except TimeoutError:
-            raise NotSent("READ_TIMEOUT", "Salesforce was too slow to be read before the write.") from None
-
     async def read_back(
         self, object_type: str, identity: str, fields: Sequence[str], call: ToolCall
     ) -> tuple[bool, Record | None]:
         """What was just written, as it is now: whether it could be read in the time that is left, and the record."""
         passed = (self._clock.elapsed_ms() - self._since) / 1000
-        left = (call.timeout_seconds - passed) / 2
+        left = max(0.0, (call.timeout_seconds - passed) / 2)
         try:
-            async with asyncio.timeout(max(0.0, min(left, call.timeout_seconds * _AFTER))):
+            async with asyncio.timeout(left), self.organization.target.after_sending(call):
                 return True, await self.organization.record(object_type, identity, fields)
         except (Refused, EnactorError, TimeoutError):
             return False, None

@@ -40,7 +40,7 @@ async def preview(site: Site, args: UpdateField) -> PreviewResult:
 
 async def update_field(site: Site, args: UpdateField, call: ToolCall) -> ToolResult:
     """Writes the field, if the record is at the approved version. A value it has already is not written again."""
-    async with site.before_sending(call):
+    async with site.organization.target.before_sending(call):
         record = await _record(site, args)
     version = version_of(record, (args.field,))
     if call.expected_version is not None and version != call.expected_version:
@@ -72,7 +72,7 @@ async def find(site: Site, args: UpdateField, expected_version: str | None) -> L
 async def restore_field(site: Site, args: UndoArguments, call: ToolCall) -> ToolResult:
     """Writes the earlier value back, if the record is as the update left it."""
     update, identity, version = _original(args)
-    async with site.before_sending(call):
+    async with site.organization.target.before_sending(call):
         record = await _record(site, update)
     if same(record.get(update.field), update.value):
         ref = site.ref(update.object_type, identity, version_of(record, (update.field,)))
