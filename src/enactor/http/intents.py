@@ -39,6 +39,7 @@ from enactor.http.requests import (
     ParametersBody,
     RejectBody,
 )
+from enactor.http.slices import slice_of
 from enactor.service.inspection import execution_status
 
 router = APIRouter(tags=["Intents"])
@@ -95,10 +96,14 @@ async def readintent_answer(action_intent_id: str, deps: Deps, by: By) -> Respon
     summary="Read an intent's revisions",
     **described({200: Answer(description="Every revision, oldest first.", kind=IntentPage)}, (*READING, 404)),
 )
-async def read_revisions(action_intent_id: str, deps: Deps, by: By) -> Response:
-    """Every revision as it was last, oldest first; all of them on one page."""
+async def read_revisions(
+    action_intent_id: str, deps: Deps, by: By, limit: Limit = DEFAULT_LIMIT, next_token: NextToken = None
+) -> Response:
+    """Every revision as it was last, oldest first."""
     revisions = await deps.service.inspection.revisions(by, action_intent_id)
-    return answer(IntentPage(items=tuple(intent_view(revision, by) for revision in revisions)))
+    listing = f"revisions of {action_intent_id}"
+    page, after = slice_of(listing, by, revisions, lambda intent: str(intent.revision), limit, next_token)
+    return answer(IntentPage(items=tuple(intent_view(revision, by) for revision in page), next_token=after))
 
 
 @router.put(
