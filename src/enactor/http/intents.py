@@ -32,7 +32,6 @@ from enactor.http.intent_views import (
     intent_view,
 )
 from enactor.http.openapi import ETAG, READING, WRITING, Answer, described, header
-from enactor.http.problems import PreconditionRequired
 from enactor.http.requests import (
     ApproveBody,
     CancelBody,
@@ -50,7 +49,7 @@ _REJECT: Final = msgspec.json.Decoder(RejectBody)
 _CANCEL: Final = msgspec.json.Decoder(CancelBody)
 
 _DIGEST_TAG: Final = header(
-    "If-Match", 'The approval digest that is edited, quoted: `"<approval_digest>"`; 428 without it.'
+    "If-Match", 'The approval digest that is edited, quoted: `"<approval_digest>"`; 412 without it.'
 )
 
 
@@ -111,7 +110,7 @@ async def read_revisions(
     summary="Replace an intent's parameters",
     **described(
         {200: Answer(description="The new revision.", kind=IntentView, headers=ETAG)},
-        (*WRITING, 404, 409, 412, 422, 428),
+        (*WRITING, 404, 409, 412, 422),
         body=ParametersBody,
         parameters=(_DIGEST_TAG,),
     ),
@@ -210,7 +209,7 @@ def _if_match(request: Request) -> str:
     """The digest in `If-Match` (RFC 9110, section 13.1.1): one strong entity tag, since a digest names one thing."""
     values = request.headers.getlist("if-match")
     if not values:
-        raise PreconditionRequired('Say what you edit: If-Match: "<approval_digest>".')
+        raise PreconditionFailed('Say what you edit: If-Match: "<approval_digest>".')
     tag = values[0].strip()
     if len(values) > 1 or len(tag) < 2 or tag[0] != '"' or tag[-1] != '"':
         raise PreconditionFailed('If-Match takes one digest, quoted: "<approval_digest>".')
