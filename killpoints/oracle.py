@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from killpoints.combinations import UNDO_KINDS
 from killpoints.judge import Says
 
 _UNCLEAR = frozenset({"drop", "late", "lose", "hang", "500-after", "500-before"})
@@ -51,7 +52,13 @@ def unclear_calls(journal: Sequence[str]) -> tuple[bool, bool]:
 
 
 def allowed(
-    kind: str, seen: dict[str, Any], journal: Sequence[str], *, forgotten: bool = False, overslept: bool = False
+    kind: str,
+    seen: dict[str, Any],
+    journal: Sequence[str],
+    *,
+    forgotten: bool = False,
+    overslept: bool = False,
+    changes: bool = False,
 ) -> frozenset[Says]:
     """What may be said of an order.
 
@@ -61,7 +68,13 @@ def allowed(
         journal: see `unclear_calls`.
         forgotten: the process was away for longer than the world honours keys.
         overslept: the process was paused in the middle of a call, so that it may have missed the reply or not.
+        changes: somebody changed what it is about, after it was read for the first time.
     """
+    if kind in UNDO_KINDS:
+        return _undone(kind, seen, journal, overslept=overslept)
+    if changes and _was_read_once(journal):
+        # What was approved is not there any more; nothing may be called.
+        return frozenset({Says.NOT_DONE})
     if overslept:
         awake = allowed(kind, seen, journal, forgotten=forgotten)
         return awake | allowed(kind, seen, [*_PERMITTED, *journal]) | allowed(kind, seen, [*_SETTLED, *_PERMITTED])
@@ -108,7 +121,28 @@ def _taken_back(kind: str, undo_acts: Sequence[str], died: bool) -> frozenset[Sa
     return frozenset({Says.TAKEN_BACK})
 
 
-def broken_off(folder: Path, order: str, honest: frozenset[Says], seen: dict[str, Any]) -> frozenset[Says]:
+def _undone(kind: str, seen: dict[str, Any], journal: Sequence[str], *, overslept: bool) -> frozenset[Says]:
+    """What may be said where it is done, whatever happens, and then a person has it taken back."""
+    acts = [request["act"] for request in seen.get("requests", []) if request["purpose"] == "undo"]
+    created = [at for at, line in enumerate(journal) if "CreateIntent" in line and line.endswith(" after")]
+    died = len(created) > 1 and any(unclear_calls(journal[created[1] :]))
+    unclear = died or any(act in _UNCLEAR for act in acts)
+    refused = any(act in _FOR_GOOD for act in acts)
+    if unclear and (refused or kind == "reversible_unsafe"):
+        honest = frozenset({Says.UNKNOWN})
+    else:
+        honest = frozenset({Says.DONE if refused else Says.TAKEN_BACK})
+    # Whoever slept in the middle of a call that takes it back may have missed the reply.
+    return honest | {Says.UNKNOWN} if overslept and kind == "reversible_unsafe" else honest
+
+
+def _was_read_once(journal: Sequence[str]) -> bool:
+    """Whether what the approved intent shows was read the first time that the target was read at all."""
+    created = next((at for at, line in enumerate(journal) if "CreateIntent" in line and line.endswith(" after")), 0)
+    return sum(line.startswith("preview ") and line.endswith(" after") for line in journal[:created]) == 1
+
+
+def broken_off(folder: Path, order: str, kind: str, honest: frozenset[Says], seen: dict[str, Any]) -> frozenset[Says]:
     """What may be said as well where a call of the order broke off although the world did not make it.
 
     On a busy machine a call can time out that met nothing, or met an answer that came too late for it. Then it may not
@@ -121,6 +155,9 @@ def broken_off(folder: Path, order: str, honest: frozenset[Says], seen: dict[str
         return honest
     effects = seen.get("effects", [])
     standing = [effect for effect in effects if not effect["undone"]]
+    if kind in UNDO_KINDS and standing:
+        # No attempt was left to take it back, and so it stands.
+        return honest | {Says.UNKNOWN, Says.DONE}
     if not standing:
         return honest | {Says.UNKNOWN} | (frozenset() if effects else {Says.NOT_DONE})
     return honest | {Says.UNKNOWN} | ({Says.PARTLY} if standing[0]["partial"] else frozenset())
