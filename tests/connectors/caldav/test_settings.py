@@ -65,7 +65,7 @@ async def test_the_settings_in_the_documentation(clock: ManualClock) -> None:
     internal, calendar = find_connectors(settings.connectors, None, clock, settings.connector_settings)  # type: ignore[arg-type]
     assert internal.name == "internal"
     assert isinstance(calendar, CalendarConnector)
-    await calendar.close()
+    await calendar.aclose()
 
 
 async def test_the_doctor(radicale: Radicale, rig: Rig, clock: ManualClock) -> None:

@@ -93,7 +93,7 @@ async def test_a_server_finds_it_by_name(rig: Rig) -> None:
     (found,) = find_connectors(["salesforce"], rig.store, rig.clock, {"salesforce": rig.settings()}, development=True)
     assert isinstance(found, SalesforceConnector)
     assert found.configuration_version == rig.connector.configuration_version
-    await found.close()
+    await found.aclose()
     with pytest.raises(ConfigurationError, match="needs"):
         find_connectors(["salesforce"], rig.store, rig.clock)
 
