@@ -62,9 +62,9 @@ class WorldProcess:
         """Lets time pass for what the keys of an order have made."""
         await self._ask("PUT", f"{self.url}/passed", seconds)
 
-    async def arrived(self, count: int) -> int:
-        """How many requests the world has had in all, once they are so many."""
-        found: int = await self._ask("GET", f"{self.url}/arrived?count={count}", None)
+    async def arrived(self, prefix: str, count: int) -> int:
+        """How many requests the world has had for orders of a prefix, once they are so many."""
+        found: int = await self._ask("GET", f"{self.url}/arrived?prefix={prefix}&count={count}", None)
         return found
 
     async def seen(self, prefix: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Any
 
 from killpoints.combinations import Combination, of_the_order, of_the_undo
 from killpoints.harness import KitFailed, Process, Programs, WorldProcess, end
-from killpoints.judge import Tally, judge
+from killpoints.judge import Says, Tally, judge
 from killpoints.kinds import (
     BRIEF_PAUSE_MS,
     KEY_RETENTION_SECONDS,
@@ -28,7 +28,7 @@ from killpoints.kinds import (
     an_order,
     call_window_ms,
 )
-from killpoints.oracle import allowed, blinded, broken_off
+from killpoints.oracle import allowed, blinded, broken_off, possible
 from killpoints.reports import read_report
 
 CONVERGE_SECONDS = 180.0
@@ -138,14 +138,16 @@ class Matrix:
         except KitFailed as failure:
             trouble.append(str(failure))
         seen = (await self._world.seen(order)).get(order, {})
-        honest = allowed(
-            combination.kind,
-            seen,
-            life.journal,
-            forgotten=combination.forgotten,
-            overslept=cut.signal == "STOP" and cut.point.endswith(" checked"),
-            changes=combination.changes,
-        )
+        honest: frozenset[Says] = frozenset()
+        for journal in possible(life.journal):
+            honest |= allowed(
+                combination.kind,
+                seen,
+                journal,
+                forgotten=combination.forgotten,
+                overslept=cut.signal == "STOP" and cut.point.endswith(" checked"),
+                changes=combination.changes,
+            )
         honest = broken_off(folder, order, combination.kind, blinded(folder, order, honest, seen), seen)
         report = read_report(folder / "report.json")
         tally = judge(order, report.get(order), seen, honest)
@@ -260,15 +262,24 @@ async def cells_of(matrix: Matrix, combination: Combination, signals: Sequence[s
     return [Cut()] + [Cut(point, nth, name) for name in signals for point, nth in points]
 
 
+def _leaves_another_state(point: str) -> bool:
+    """What is durable, or what the world has seen, is not the same as at the point before."""
+    around_calls = point.startswith("call") or "Permit" in point
+    return around_calls and (point.endswith(" after") or "TakePermit" in point)
+
+
 async def cuts_in_recovery(matrix: Matrix, combination: Combination, *, sample: bool = False) -> list[Cut]:
-    """Kills during recovery: for each point of a first life, every point of the second one.
+    """Kills during recovery: for each state that a first life can leave behind, every point of the second one.
+
+    The points at which the first life dies are those after which something is different, in the store or in the world:
+    whoever dies between two of them leaves the same behind.
 
     Args:
         sample: only for the first life that died when its call had come back.
     """
     dry = await matrix.run(combination, Cut())
     points = of_the_undo(dry.points) if combination.is_undone else of_the_order(dry.points)
-    firsts = [p for p in points if p[0].startswith(("call", "look-up")) or "Permit" in p[0]]
+    firsts = [p for p in points if _leaves_another_state(p[0])]
     if sample:
         firsts = [p for p in firsts if p[0].startswith("call") and p[0].endswith("after")][:1]
     lives = await asyncio.gather(*(matrix.run(combination, Cut(*first)) for first in firsts))

@@ -6,6 +6,7 @@ makes IN_DOUBT a result that can be wrong: where a promise of the tool leaves a 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,39 @@ def unclear_calls(journal: Sequence[str]) -> tuple[bool, bool]:
             settled += "SettlePermit" in line and opened
             opened = "TakePermit" in line or (opened and "SettlePermit" not in line)
     return first, later
+
+
+def possible(journal: Sequence[str]) -> list[list[str]]:
+    """What may have been durable: a commit that was under way when the process was killed elsewhere may be, or not.
+
+    The ledger's log is written beside the runs, and shares their commits: killed just after its own, a process may have
+    committed what a run had not heard of yet.
+    """
+    found: list[list[str]] = [[]]
+    life: list[str] = []
+    for line in [*journal, ""]:
+        if line not in ("killed", ""):
+            life.append(line)
+            continue
+        lives = [life]
+        if line == "killed" and (under_way := _under_way(life)):
+            lives.append([*life, *under_way])
+        end = [line] if line else []
+        found = [[*before, *each, *end] for before in found for each in lives]
+        life = []
+    return found
+
+
+def _under_way(life: Sequence[str]) -> list[str]:
+    """The commits that a life had begun and not heard of, as if done; not the one it was killed before."""
+    begun: Counter[str] = Counter()
+    for line in life[:-1]:
+        if line.startswith("commit("):
+            commit, side = line.rsplit(" ", 1)
+            begun[commit] += 1 if side == "before" else -1
+    if life and life[-1].endswith(" after"):
+        begun[life[-1].rsplit(" ", 1)[0]] -= 1
+    return [f"{commit} after" for commit, count in begun.items() if count > 0]
 
 
 def allowed(

@@ -147,12 +147,13 @@ async def _in_waves(
     """Gives each life some more orders, and kills it in the middle of them. Returns how many were killed."""
     kills, orders = 0, plan["orders"]
     size = len(orders) // (load.kills + 1)
+    prefix = f"{Path(plan['folder']).name}-"
     for wave in range(1, load.kills + 1):
-        after = await world.arrived(0) + chance.randint(1, size)
+        after = await world.arrived(prefix, 0) + chance.randint(1, size)
         delay = chance.uniform(0.0, 0.02)
 
         async def due(after: int = after, delay: float = delay) -> None:
-            await world.arrived(after)
+            await world.arrived(prefix, after)
             await asyncio.sleep(delay)
 
         process = await programs.start({**plan, "orders": orders[: wave * size]})
@@ -192,13 +193,15 @@ async def rounds(
     """
     total = before or Killed()
     begun = total.rounds
-    going = True
+    under_way, going = 0, True
 
     async def row() -> None:
-        nonlocal begun, going
-        while going and (total.kills < kills or not total.rounds):
-            begun += 1
-            total.add(await a_round(programs, world, folder / f"r{seed}x{begun}", load, seed * 1_000 + begun))
+        nonlocal begun, under_way, going
+        while going and (total.kills + under_way * load.kills < kills or not begun):
+            begun, under_way = begun + 1, under_way + 1
+            ended = await a_round(programs, world, folder / f"r{seed}x{begun}", load, seed * 1_000 + begun)
+            under_way -= 1
+            total.add(ended)
             going = each(total)
 
     await asyncio.gather(*(row() for _ in range(at_once)))

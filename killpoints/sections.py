@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from killpoints.adversity import OF_AN_INSTANT, OF_THE_PROGRAM, Place
 from killpoints.combinations import Combination, combinations, half, in_recovery, lost, undone
 from killpoints.harness import WorldProcess, Zygote
 from killpoints.judge import Tally
@@ -131,7 +132,7 @@ async def random_kills(options: Options) -> Found:
         return not options.out_of_time
 
     async with enactor(options) as (programs, world):
-        at_once = 1 if options.quick else 4
+        at_once = 1 if options.quick else 5
         known = _killed_of(before)
         killed = await rounds(
             programs, world, options.folder, load, kills=kills, at_once=at_once, before=known, each=each
@@ -158,6 +159,26 @@ def _random(killed: Killed, load: Load, *, complete: bool, seconds: float) -> Fo
         "trouble": killed.trouble,
     }
     return Found(total.clean and not killed.trouble, text, content, seconds, complete)
+
+
+async def faults(options: Options) -> Found:
+    """What goes wrong around a process that nobody kills."""
+    began = time.monotonic()
+    async with enactor(options) as (programs, world):
+        place = Place(programs, world, options.folder)
+        endured = [await befalls(place) for befalls in OF_THE_PROGRAM]
+    endured += [await happens() for happens in OF_AN_INSTANT]
+    total = Tally()
+    for each in endured:
+        total.add(each.tally)
+    lines = [[each.name, f"{each.times:,}", *cells(each.tally)] for each in endured]
+    text = table(("what goes wrong", "times", *HEADER), lines)
+    text += "".join(f"\n{fault}" for fault in total.faults[:40])
+    content = {
+        "rows": [{"what": each.name, "times": each.times, **figures(each.tally)} for each in endured],
+        "all": figures(total),
+    }
+    return Found(total.clean, text, content, time.monotonic() - began)
 
 
 async def model(options: Options) -> Found:
@@ -208,9 +229,9 @@ async def _measured(options: Options, subject: Subject) -> dict[str, Any]:
     place = options.folder / subject.name.replace(" ", "-")
     place.mkdir()
     load = Load(**{**vars(BESIDE), "oracle": subject.own})
-    # A world of its own for each, in which the orders are the same. Request by request: one round at a time.
+    # A world of its own for each, in which the orders are the same.
     async with WorldProcess() as world, subject.programs(place) as programs:
-        killed = await rounds(programs, world, place, load, kills=KILLS_OF_EACH, at_once=1, seed=7)
+        killed = await rounds(programs, world, place, load, kills=KILLS_OF_EACH, at_once=3, seed=7)
     return {
         "subject": subject.name,
         "own": subject.own,
@@ -247,6 +268,7 @@ MOST_STATES = 250_000
 SECTIONS: dict[str, Section] = {
     "matrix": Section("Killed and paused at every fault point", matrix),
     "recovery": Section("Killed again during recovery", recovery),
+    "faults": Section("The disk, the database, the clock, deliveries and races", faults, quick=False),
     "model": Section("A model of the protocol, every interleaving", model),
     "random": Section("Killed at random times under load", random_kills),
     "peers": Section("Beside its peers", peers, quick=False),

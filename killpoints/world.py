@@ -6,7 +6,7 @@
     POST /effects/{id}/undo                takes an effect back, under the header Idempotency-Key
     PUT  /orders   {o: plan, ...}          how the world treats each order; see `Plan`
     PUT  /passed   {o: seconds, ...}       lets so much time pass for what an order's keys have made
-    GET  /arrived?count=n                  answers when so many requests for effects have arrived, and look-ups
+    GET  /arrived?prefix=p&count=n         answers when so many requests for orders of a prefix have arrived
     GET  /orders?prefix=p                  what it has seen of each order, once everything that lands late has landed
 
 A caller may name each of its calls in the header Call-Name; the name is noted with the request, and changes nothing. It
@@ -25,7 +25,7 @@ import asyncio
 import json
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -121,7 +121,7 @@ class World:
         self._default = default
         self.plans: dict[str, Plan] = {}
         self.seen: dict[str, Seen] = {}
-        self.arrived = 0
+        self.arrived: Counter[str] = Counter()
         self.arrival = asyncio.Condition()
         self._late: list[tuple[float, str, Callable[[], None]]] = []
         self._made: dict[str, Effect] = {}
@@ -186,11 +186,21 @@ class World:
         for _, _, act in due:
             act()
 
-    async def noticed(self) -> None:
-        """One more request has arrived."""
-        self.arrived += 1
+    async def noticed(self, order: str) -> None:
+        """One more request has arrived: for an effect, or a look-up."""
+        self.arrived[order] += 1
         async with self.arrival:
             self.arrival.notify_all()
+
+    async def count(self, prefix: str, least: int) -> int:
+        """How many requests have arrived for the orders of a prefix, once there are so many."""
+
+        def so_many() -> int:
+            return sum(count for order, count in self.arrived.items() if order.startswith(prefix))
+
+        async with self.arrival:
+            await self.arrival.wait_for(lambda: so_many() >= least)
+        return so_many()
 
     async def settled(self, prefix: str) -> dict[str, Any]:
         """What was seen of the orders of a prefix, once nothing is in the air any more."""
@@ -245,10 +255,10 @@ class Server:
         world.land()
         match method, split.path.strip("/").split("/"):
             case "POST", ["effects"]:
-                await world.noticed()
+                await world.noticed(body["order"])
                 return await self._effect(body["order"], _Request(key, call, body), reader)
             case "GET", ["effects"]:
-                await world.noticed()
+                await world.noticed(query["order"])
                 world.of(query["order"]).look_ups += 1
                 if not world.plan(query["order"]).look_up:
                     return 404, {"error": "NO_LOOK_UP"}
@@ -274,9 +284,7 @@ class Server:
                         effect.at -= seconds
                 return 200, len(body)
             case "GET", ["arrived"]:
-                async with world.arrival:
-                    await world.arrival.wait_for(lambda: world.arrived >= int(query["count"]))
-                return 200, world.arrived
+                return 200, await world.count(query["prefix"], int(query["count"]))
             case "GET", ["orders"]:
                 return 200, await world.settled(query.get("prefix", ""))
         return 404, {"error": "NOT_FOUND"}

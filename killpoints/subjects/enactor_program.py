@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import resource
 import tempfile
 import time
@@ -57,13 +58,31 @@ _log = logging.getLogger("killpoints")
 
 
 class ShiftedClock(SystemClock):
-    """The machine's clock in a time when so many seconds more have passed: nobody has to wait for them."""
+    """The machine's clock in a time when so many seconds more have passed: nobody has to wait for them.
 
-    def __init__(self, ahead_seconds: float) -> None:
+    It may jump as well, as a machine's clock does that is set. In the end it stands later than ever before, so that
+    nothing waits for a time that it showed once.
+    """
+
+    _EVERY = 25
+
+    def __init__(self, ahead_seconds: float, jumps: dict[str, Any] | None = None) -> None:
         self._ahead_ms = int(ahead_seconds * 1000)
+        self._readings = 0
+        self._jumps: list[int] = []
+        if jumps:
+            chance = random.Random(jumps["seed"])  # noqa: S311 - a repeatable choice, and no secret
+            self._jumps = [chance.choice(jumps["by"]) * 1000 for _ in range(jumps["times"])]
+        self._latest_ms = self._ahead_ms
 
     def now_ms(self) -> int:
         """Milliseconds since the Unix epoch, UTC, and some."""
+        self._readings += 1
+        if self._jumps and self._readings % self._EVERY == 0:
+            self._ahead_ms += self._jumps.pop()
+            self._latest_ms = max(self._latest_ms, self._ahead_ms)
+            if not self._jumps:
+                self._ahead_ms = self._latest_ms + 10_000
         return super().now_ms() + self._ahead_ms
 
 
@@ -74,7 +93,7 @@ class Program:
         self._plan = plan
         self._ids: dict[str, str] = {}
         self._began = time.monotonic()
-        self._shop = Shop(plan["world"], Path(plan["folder"]))
+        self._shop = Shop(plan["world"], Path(plan["folder"]), {order["kind"] for order in plan["orders"]})
 
     async def run(self) -> int:
         """Submits what is not submitted, waits until everything is settled, and reports."""
@@ -90,7 +109,7 @@ class Program:
             guards=GUARDS,
             sweep_seconds=0.2,
             drain_seconds=0,
-            clock=ShiftedClock(plan.get("ahead_seconds", 0)),
+            clock=ShiftedClock(plan.get("ahead_seconds", 0), plan.get("jumps")),
         )
         async with enactor:
             gate = asyncio.Semaphore(32)

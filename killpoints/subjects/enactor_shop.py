@@ -6,7 +6,7 @@ import json
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from enactor import (
     tool,
 )
 from enactor.connectors.http_call import Answer, Unclear, send_once
+from enactor.connectors.sdk import ToolSpec
 from enactor.domain.action_type import WriteMode, WriteSemantics
 from enactor.domain.errors import ErrorClass
 from killpoints.kinds import ABSENCE_FINAL_AFTER_SECONDS, KEY_RETENTION_SECONDS
@@ -51,7 +52,8 @@ class Shop(Connector):
 
     name = "shop"
 
-    def __init__(self, world: str, folder: Path) -> None:
+    def __init__(self, world: str, folder: Path, kinds: Collection[str] = ()) -> None:
+        self._kinds = kinds
         self._blind, self._broken = folder / BLIND, folder / BROKEN
         self.last_sent: dict[str, float] = {}
         self.last_absent: dict[str, float] = {}
@@ -60,6 +62,12 @@ class Shop(Connector):
         nothing = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         limits = httpx.Limits(max_connections=None)
         self._client = httpx.AsyncClient(base_url=world, timeout=30, limits=limits, verify=nothing, trust_env=False)
+
+    def tools(self) -> dict[str, tuple[ToolSpec, Callable[..., Awaitable[ToolResult]]]]:
+        """Those of the kinds that there are orders of; all, unless they were named. Starting is quicker with few."""
+        offered = super().tools()
+        needed = {*self._kinds, *(offered[kind][0].undo for kind in self._kinds)} or offered
+        return {name: each for name, each in offered.items() if name in needed}
 
     @tool(write=_KEYED, risk=RiskClass.LOW)
     async def keyed(self, args: Order, call: ToolCall) -> ToolResult:

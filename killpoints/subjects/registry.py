@@ -50,7 +50,7 @@ def _program(module: str, python: Path) -> Callable[[Path], AbstractAsyncContext
     @asynccontextmanager
     async def programs(folder: Path) -> AsyncIterator[Programs]:
         if not python.exists():
-            raise KitFailed("the peers are not installed; run: sh killpoints/setup.sh")
+            raise KitFailed("the peers are not installed; run: sh scripts/peers.sh killpoints .killpoints-venv")
         try:
             yield Spawner(python, f"killpoints.subjects.{module}", folder / "log")
         finally:

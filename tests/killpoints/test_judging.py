@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from killpoints.judge import Says, judge
-from killpoints.oracle import BROKEN, allowed, broken_off, unclear_calls
+from killpoints.oracle import BROKEN, allowed, broken_off, possible, unclear_calls
 
 PERMIT, SETTLED = "commit(StartAttempt+TakePermit) after", "commit(RecordOutcome+SettlePermit+UpdateAttempt) after"
 MADE = {"id": "e1", "key": "k", "partial": False, "undone": 0}
@@ -128,6 +128,18 @@ def test_of_which_call_a_process_died() -> None:
     assert unclear_calls((PERMIT, "killed")) == (True, False)
     assert unclear_calls((PERMIT, settled, "killed")) == (False, False)
     assert unclear_calls((PERMIT, settled, again, "killed")) == (False, True)
+
+
+def test_a_commit_that_was_under_way_may_be_durable() -> None:
+    """Killed after another commit, it may or may not be; killed before its own, it is not; after its own, it is."""
+    before, log = SETTLED.replace(" after", " before"), "commit(AppendToLog) after"
+    assert possible((PERMIT, before, log, "killed", "next")) == [
+        [PERMIT, before, log, "killed", "next"],
+        [PERMIT, before, log, SETTLED, "killed", "next"],
+    ]
+    assert possible((PERMIT, before, "killed")) == [[PERMIT, before, "killed"]]
+    assert possible((before, SETTLED, "killed")) == [[before, SETTLED, "killed"]]
+    assert possible((PERMIT, before, log)) == [[PERMIT, before, log]]
 
 
 def test_a_call_that_broke_off_by_itself(tmp_path: Path) -> None:
