@@ -1,4 +1,4 @@
-"""A sample of the section on a simulated AWS: a function that dies in the middle of a call, and one that dies before it."""
+"""A sample of the section on a simulated AWS: functions that die before, in and after a call."""
 
 import asyncio
 from pathlib import Path
@@ -11,7 +11,8 @@ from killpoints.on_aws import on_aws
 
 async def test_functions_that_die(tmp_path: Path) -> None:
     """Nothing twice, nothing lost, nothing false: where keys are honoured it is done, and where nothing is promised it
-    is not known, but for the function that had sent nothing yet."""
+    is not known, but for the function that had sent nothing yet.
+    """
     keyed, unsafe = lost("keyed"), lost("unsafe")
     async with on_aws(tmp_path, at_once=4) as cells:
         ended = await asyncio.gather(
