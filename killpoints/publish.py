@@ -140,7 +140,7 @@ def _measured() -> str:
         return "Nothing was measured yet."
     measured_on = next(iter(receipts.values()))["measured_on"]
     took = ", ".join(f"{name} {receipt['seconds']:,} s" for name, receipt in receipts.items())
-    parts = [name for name, receipt in receipts.items() if not receipt["complete"]]
+    parts = [name for name, receipt in receipts.items() if not receipt.get("complete", True)]
     unfinished = f" Not run to their end: {', '.join(parts)}." if parts else ""
     return f"Measured on: {_machine(measured_on)}. It took: {took}.{unfinished}"
 
