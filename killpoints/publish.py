@@ -15,6 +15,7 @@ TITLES = {
     "recovery": "Killed again during recovery",
     "random": "Killed at random times under load",
     "faults": "The disk, the database, the clock, deliveries and races",
+    "aws": "Enactor on AWS (simulated: DynamoDB emulator, our interpreter): functions that die at every point",
 }
 ROOT = Path(__file__).resolve().parents[1]
 _FIGURES = (
