@@ -1,4 +1,6 @@
-"""A deployment on the emulator: moto, the shim in front of it, the stack as deploy.sh makes it, and a queue that moves.
+"""A deployment on the emulator: the shim in front of it, the stack as deploy.sh makes it, and a queue that moves.
+
+The emulator is moto with a DynamoDB of the store's own suite: one request at a time, conditions before effects.
 
 What the emulator does not do is done here, and named: it does not run state machines that CloudFormation made (they are
 made again from the deployed definition), and it invokes nothing for a queue (`Pump` does).
@@ -8,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -26,14 +27,6 @@ BIN = Path(sys.executable).parent
 PREFIX = "cc-native"
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
-
-
 class Cloud:
     """The emulator with a deployment.
 
@@ -46,34 +39,25 @@ class Cloud:
         self.target_url = target_url
         self.resources: dict[str, dict[str, str]] = {}
         self._clients: dict[str, Any] = {}
-        port = free_port()
-        self.shim = Shim(port, directory)
-        self._log = (directory / "moto.log").open("wb")
-        self._moto = subprocess.Popen(
-            [str(BIN / "moto_server"), "-H", "127.0.0.1", "-p", str(port)],
-            env={**os.environ, "MOTO_PORT": str(self.shim.port), "AWS_DEFAULT_REGION": REGION},
-            stdout=self._log,
-            stderr=self._log,
-        )
-        self._emulator = f"http://127.0.0.1:{port}"
-        self._until_it_answers()
-
-    def _until_it_answers(self) -> None:
-        waiting = threading.Event()
-        while self._moto.poll() is None:
-            try:
-                urllib.request.urlopen(f"{self._emulator}/moto-api/data.json", timeout=5).close()  # noqa: S310 - a server of this test on loopback
-                return
-            except OSError:
-                waiting.wait(0.05)
-        raise AssertionError((self.directory / "moto.log").read_text())
+        self.shim = Shim(directory)
+        with (directory / "emulator.log").open("wb") as log:
+            self._emulator = subprocess.Popen(
+                [sys.executable, "-m", "enactor.conformance.aws.server"],
+                env={**os.environ, "MOTO_PORT": str(self.shim.port), "AWS_DEFAULT_REGION": REGION},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+        assert self._emulator.stdout is not None
+        port = self._emulator.stdout.readline()
+        assert port, (directory / "emulator.log").read_text()
+        self.shim.emulator = int(port)
 
     def close(self) -> None:
         """Stops everything."""
         self.shim.close()
-        self._moto.kill()
-        self._moto.wait()
-        self._log.close()
+        with self._emulator:
+            self._emulator.kill()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -146,7 +130,7 @@ class Cloud:
         states = self.client("stepfunctions")
         deployed = states.describe_state_machine(stateMachineArn=machine)
         config = json.dumps({"stepfunctions": {"execute_state_machine": True}}).encode()
-        urllib.request.urlopen(f"{self._emulator}/moto-api/config", config, timeout=5).close()  # noqa: S310 - a server of this test on loopback
+        urllib.request.urlopen(f"{self.shim.url}/moto-api/config", config, timeout=5).close()  # noqa: S310 - a server of this test on loopback
         made = states.create_state_machine(
             name=deployed["name"], definition=deployed["definition"], roleArn=deployed["roleArn"]
         )

@@ -1,7 +1,6 @@
-"""What stands between everybody and the emulator: it runs functions for real, watches their calls, and keeps order.
+"""What stands between everybody and the emulator: it runs functions for real, and watches their calls.
 
-The emulator's DynamoDB is not atomic under threads, so that its calls are passed on one at a time: races over it are
-meaningful, and serialised. A function's process can be made to die before or after any of its writes.
+A function's process can be made to die before or after any of its writes.
 """
 
 from __future__ import annotations
@@ -53,13 +52,12 @@ class _Server(ThreadingHTTPServer):
 class Shim:
     """The server. `functions` are those that can be invoked; `calls` what they were seen to do."""
 
-    def __init__(self, emulator: int, directory: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         self.functions: dict[str, Function] = {}
         self.calls: list[Call] = []
         self.fates: list[Fate] = []
-        self._emulator = emulator
+        self.emulator = 0
         self._directory = directory
-        self._one_at_a_time = threading.Lock()
         self._looking_up = threading.Lock()
         shim = self
 
@@ -101,7 +99,7 @@ class Shim:
             name = deployed.partition("cc-native-")[2].replace("-", "_")
             if name not in self.functions:
                 path = f"/2015-03-31/functions/{deployed}/configuration"
-                connection = http.client.HTTPConnection("127.0.0.1", self._emulator, timeout=30)
+                connection = http.client.HTTPConnection("127.0.0.1", self.emulator, timeout=30)
                 connection.request("GET", path, headers={"authorization": _SIGNED})
                 response = connection.getresponse()
                 assert response.status == 200, deployed
@@ -140,18 +138,14 @@ class Shim:
             if not fate.after:
                 self.functions[caller].kill()
                 return
-        if service == "dynamodb":
-            with self._one_at_a_time:
-                status, headers, answer = self._pass(request, body)
-        else:
-            status, headers, answer = self._pass(request, body)
+        status, headers, answer = self._pass(request, body)
         if fate is not None:
             self.functions[caller].kill()
             return
         _answer(request, status, headers, answer)
 
     def _pass(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self._emulator, timeout=120)
+        connection = http.client.HTTPConnection("127.0.0.1", self.emulator, timeout=120)
         try:
             headers = {name: value for name, value in request.headers.items() if name.lower() != "connection"}
             if body:
