@@ -19,6 +19,7 @@ from typing import Any
 
 import botocore.session
 
+from deploy.aws.generator.functions import FUNCTIONS, logical
 from tests.aws.lambdas import REGION
 from tests.aws.shim import Shim
 
@@ -139,6 +140,27 @@ class Cloud:
     def missing(self) -> set[str]:
         """The logical ids of resources that are said to be there and have no physical id."""
         return {name for name, found in self.resources.items() if not found.get("PhysicalResourceId")}
+
+    def send_dead_letters_back(self) -> None:
+        """What docs/aws.md says to do when the cause is gone."""
+        queue = self.resources["ApprovalsDeadLetters"]["PhysicalResourceId"]
+        wanted = {"QueueUrl": queue, "AttributeNames": ["QueueArn"]}
+        arn = self.client("sqs").get_queue_attributes(**wanted)["Attributes"]["QueueArn"]
+        command = [self.environment["AWS"], "sqs", "start-message-move-task", "--source-arn", arn]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+
+    def policies(self) -> dict[str, list[Any]]:
+        """By function, the policies of its role as they were deployed."""
+        found: dict[str, list[Any]] = {}
+        for function in FUNCTIONS:
+            role = self.resources[f"{logical(function.name)}Role"]["PhysicalResourceId"]
+            iam = self.client("iam")
+            names = iam.list_role_policies(RoleName=role)["PolicyNames"]
+            found[function.name] = [
+                iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names
+            ]
+        return found
 
     def invoke(self, function: str, event: Any) -> Any:
         """Invokes a function as a service does."""

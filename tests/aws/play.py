@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -33,11 +31,12 @@ from enactor.service import Proposal, Service
 from enactor.stores.dynamodb import DynamoStore
 from enactor.system import SystemClock, SystemRandomness
 from scripts.e2e_aws import service_over
-from tests.aws.cloud import PREFIX, ROOT, Cloud, Pump
+from tests.aws.cloud import PREFIX, Cloud, Pump
 from tests.aws.connector.remote_target import RemoteTarget
 from tests.aws.lambdas import REGION
 from tests.aws.shim import Fate
 from tests.aws.target import TargetServer
+from tests.npm import asked
 
 ACCOUNT: Final = "north"
 _ENOUGH_SECONDS: Final = 400
@@ -91,6 +90,10 @@ _FATES: Final = {
     "dies-after-the-result": ("invoker", "ACTION_EXECUTED"),
 }
 """Scenario → whose process dies when that event has been committed, and before it hears of it."""
+_LONG: Final = ("switched-during", "cancelled-during", "dies-after-the-permit", slug("refused to the last"))
+"""Those that wait for long: they begin first."""
+_AT_ONCE: Final = 5
+"""How many others run at a time: a function has one process here, and whoever waits for it for too long gives up."""
 PLAYED: Final = tuple(
     (by, scenario)
     for by in (MOTO, NODE)
@@ -108,6 +111,7 @@ class Play:
         self.store = store
         self.pump = Pump(cloud)
         self.intents: dict[str, ActionIntent] = {}
+        self.put_so_far = 0
 
     def service(self, clock: Clock) -> Service:
         """The use cases at a time of their own."""
@@ -169,9 +173,8 @@ class Play:
     async def act(self, service: Service) -> None:
         """Every event, and what people do meanwhile."""
         await asyncio.to_thread(self.put_malformed)
-        for tenant in self.intents:
-            if tenant.startswith(MOTO):
-                await asyncio.to_thread(self.put, *((tenant,) * (2 if tenant == f"{MOTO}-twice" else 1)))
+        for name in _LONG:
+            await asyncio.to_thread(self.put, f"{MOTO}-{name}")
         for by in (MOTO, NODE):
             for name in ("switched-during", "cancelled-during"):
                 tenant = f"{by}-{name}"
@@ -182,15 +185,20 @@ class Play:
                     await service.operations.set_switch(ana, "tenant", enabled=True, reason="stop")
                 else:
                     await service.decisions.cancel(ana, intent.action_intent_id)
+        for name in (scenario.name for by, scenario in PLAYED if by == MOTO and scenario.name not in _LONG):
+            await asyncio.to_thread(self.until_less)
+            await asyncio.to_thread(self.put, *((f"{MOTO}-{name}",) * (2 if name == "twice" else 1)))
         early = self.intents[f"{MOTO}-early"]
         records = await self.store.execution(early.tenant_id, early.action_intent_id)
         assert records is not None
         assert records.attempt is None
+        await asyncio.to_thread(self.until_dead, 3)
         await self.approve(service, early)
-        await asyncio.to_thread(self.put, early.tenant_id)
+        await asyncio.to_thread(self.cloud.send_dead_letters_back)
 
     def put(self, *tenants: str) -> None:
         """Puts the events of scenarios on the bus."""
+        self.put_so_far += len(set(tenants) - {f"{MOTO}-early"})
         for tenant in tenants:
             intent = self.intents[tenant]
             data = {"action_intent_id": intent.action_intent_id, "tenant_id": tenant, "account_id": ACCOUNT}
@@ -226,18 +234,8 @@ class Play:
         machine = self.cloud.resources["StateMachine"]["PhysicalResourceId"]
         deployed = self.cloud.client("stepfunctions").describe_state_machine(stateMachineArn=machine)["definition"]
         given = {"definition": json.loads(deployed), "lambda": self.cloud.shim.url, "executions": executions}
-        node = shutil.which("node")
-        assert node is not None, "the second interpreter needs Node.js 20 or newer"
-        done = subprocess.run(
-            [node, str(ROOT / "tests/npm/stepfunctions.mjs")],
-            input=json.dumps(given),
-            capture_output=True,
-            text=True,
-            timeout=_ENOUGH_SECONDS,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        found: dict[str, Any] = json.loads(done.stdout)
+        given |= {"first": [f"{NODE}-{name}" for name in _LONG], "atOnce": _AT_ONCE}
+        found: dict[str, Any] = asked("stepfunctions.mjs", given, _ENOUGH_SECONDS)
         return found
 
     async def until_waiting(self, intent: ActionIntent) -> None:
@@ -251,11 +249,34 @@ class Play:
             await asyncio.sleep(0.3)
         raise AssertionError(f"{intent.tenant_id} never waited")
 
+    def until_dead(self, letters: int) -> None:
+        """Returns when so many messages are among the dead letters."""
+        queue = self.cloud.resources["ApprovalsDeadLetters"]["PhysicalResourceId"]
+        pause, names = threading.Event(), ["ApproximateNumberOfMessages"]
+        for _ in range(_ENOUGH_SECONDS):
+            found = self.cloud.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
+            if int(found[names[0]]) == letters:
+                return
+            if self.pump.failed:
+                raise self.pump.failed
+            pause.wait(0.5)
+        raise AssertionError(f"never {letters} dead letters")
+
     def executions(self) -> list[dict[str, Any]]:
         """Every execution of the state machine."""
         machine = self.cloud.resources["StateMachine"]["PhysicalResourceId"]
         pages = self.cloud.client("stepfunctions").get_paginator("list_executions").paginate(stateMachineArn=machine)
         return [execution for page in pages for execution in page["executions"]]
+
+    def until_less(self) -> None:
+        """Returns when few executions are busy, those whose event is still on its way with them."""
+        pause = threading.Event()
+        for _ in range(_ENOUGH_SECONDS):
+            ended = sum(execution["status"] != "RUNNING" for execution in self.executions())
+            if self.put_so_far - ended < len(_LONG) + _AT_ONCE:
+                return
+            pause.wait(0.5)
+        raise AssertionError("nothing ends")
 
     def until_over(self) -> None:
         """Returns when every scenario's execution has ended. The emulator's waits are real, and nothing else is."""
@@ -283,6 +304,7 @@ class Play:
         )
         await asyncio.to_thread(self.put, done.tenant_id)
         await asyncio.to_thread(self.until_over)
+        await asyncio.to_thread(self.until_dead, 2)
         for function in ("sweeper", "publisher"):
             await asyncio.to_thread(self.cloud.invoke, function, {})
 
@@ -325,8 +347,10 @@ class Play:
         found["calls"] = [[*call[:3], call.body] for call in shim.calls]
         found["invocations"] = {name: function.invocations for name, function in shim.functions.items()}
         found["logs"] = {name: function.log.read_text() for name, function in shim.functions.items()}
-        found["returned"] = [returned for _, returned in self.pump.batches if returned]
+        found["batches"] = self.pump.batches
         found["dead"] = self.dead_letters()
+        found["redriven"] = shim.moved
+        found["policies"] = self.cloud.policies()
         found["taken_back"] = self.target.taken_back
         return found
 

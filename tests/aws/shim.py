@@ -50,13 +50,22 @@ class _Server(ThreadingHTTPServer):
 
 
 class Shim:
-    """The server. `functions` are those that can be invoked; `calls` what they were seen to do."""
+    """The server.
+
+    Attributes:
+        functions: those that were invoked.
+        calls: what they were seen to do.
+        fates: who dies when; each once.
+        emulator: the emulator's port.
+        moved: how many dead letters were sent back.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.functions: dict[str, Function] = {}
         self.calls: list[Call] = []
         self.fates: list[Fate] = []
         self.emulator = 0
+        self.moved = 0
         self._directory = directory
         self._looking_up = threading.Lock()
         shim = self
@@ -138,11 +147,47 @@ class Shim:
             if not fate.after:
                 self.functions[caller].kill()
                 return
+        if operation == "StartMessageMoveTask":
+            _answer(request, 200, {"content-type": "application/x-amz-json-1.0"}, self.move(json.loads(body)))
+            return
         status, headers, answer = self._pass(request, body)
         if fate is not None:
             self.functions[caller].kill()
             return
         _answer(request, status, headers, answer)
+
+    def move(self, task: dict[str, Any]) -> bytes:
+        """Moves dead letters back to where they came from, as SQS does; the emulator does not know how."""
+        dead = task["SourceArn"].rpartition(":")[2]
+        (queue,) = [
+            url
+            for url in self._sqs("ListQueues", {})["QueueUrls"]
+            if dead
+            in self._sqs("GetQueueAttributes", {"QueueUrl": url, "AttributeNames": ["All"]})["Attributes"].get(
+                "RedrivePolicy", ""
+            )
+        ]
+        letters = {"QueueUrl": f"{queue.rpartition('/')[0]}/{dead}"}
+        while found := self._sqs("ReceiveMessage", {**letters, "MaxNumberOfMessages": 10}).get("Messages"):
+            for message in found:
+                self._sqs("SendMessage", {"QueueUrl": queue, "MessageBody": message["Body"]})
+                self._sqs("DeleteMessage", {**letters, "ReceiptHandle": message["ReceiptHandle"]})
+                self.moved += 1
+        return json.dumps({"TaskHandle": "moved"}).encode()
+
+    def _sqs(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.emulator, timeout=60)
+        try:
+            headers = {
+                "authorization": _SIGNED.replace("/lambda/", "/sqs/"),
+                "x-amz-target": f"AmazonSQS.{operation}",
+                "content-type": "application/x-amz-json-1.0",
+            }
+            connection.request("POST", "/", json.dumps(parameters).encode(), headers)
+            found: dict[str, Any] = json.loads(connection.getresponse().read() or b"{}")
+            return found
+        finally:
+            connection.close()
 
     def _pass(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, dict[str, str], bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.emulator, timeout=120)

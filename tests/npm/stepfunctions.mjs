@@ -1,7 +1,7 @@
 // Runs executions of a state machine in an interpreter of somebody else's, npm's aws-local-stepfunctions.
 //
-// Standard input: {definition, lambda, executions: {name: input}}. Standard output: {name: {status, error, states,
-// inputs}}. What the interpreter leaves to its user is done here: the service integration `lambda:invoke`, as AWS does
+// Standard input: {definition, lambda, executions: {name: input}, first, atOnce}. Standard output: {name: {status,
+// error, states, inputs}}. What the interpreter leaves to its user is done here: the service integration `lambda:invoke`, as AWS does
 // it, and the names of executions.
 import { StateMachine } from "aws-local-stepfunctions";
 
@@ -14,7 +14,7 @@ Promise.withResolvers ??= () => {
 
 const chunks = [];
 for await (const chunk of process.stdin) chunks.push(chunk);
-const { definition, lambda, executions } = JSON.parse(Buffer.concat(chunks).toString());
+const { definition, lambda, executions, first, atOnce } = JSON.parse(Buffer.concat(chunks).toString());
 
 async function invoke({ FunctionName, Payload }) {
   const url = `${lambda}/2015-03-31/functions/${FunctionName}/invocations`;
@@ -48,7 +48,15 @@ async function run(input) {
   return { ...(await ended), states, inputs };
 }
 
-const names = Object.keys(executions);
-const results = await Promise.all(names.map((name) => run(executions[name])));
-process.stdout.write(JSON.stringify(Object.fromEntries(names.map((name, at) => [name, results[at]]))));
+// Those of `first` begin at once; of the others only `atOnce` run at a time, so that none waits for a function too long.
+const results = {};
+const others = Object.keys(executions).filter((name) => !first.includes(name));
+const play = async (name) => {
+  results[name] = await run(executions[name]);
+};
+async function worker() {
+  while (others.length > 0) await play(others.shift());
+}
+await Promise.all([...first.map(play), ...Array.from({ length: atOnce }, worker)]);
+process.stdout.write(JSON.stringify(results));
 process.exit(0);
