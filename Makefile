@@ -43,7 +43,7 @@ FINISHED ?= 1000000
 bench: bench-embedded bench-gateway  ## every benchmark
 
 bench-embedded: setup  ## the embedded default against its peers and against bare SQLite commits
-	@sh benchmarks/setup.sh
+	@sh scripts/peers.sh benchmarks .bench-venv
 	@$(BIN)/python -m benchmarks.embedded
 	@$(BIN)/python -m benchmarks.growth --finished $(FINISHED)
 	@$(BIN)/python -m benchmarks.http_api
@@ -53,7 +53,7 @@ bench-gateway: setup  ## what a call through the gateway costs, against the bare
 	@$(BIN)/python -m benchmarks.gateway
 
 killpoints: setup  ## the proof: killed and paused at every point of a run, with its peers beside it (under 30 minutes)
-	@sh killpoints/setup.sh
+	@sh scripts/peers.sh killpoints .killpoints-venv
 	@$(BIN)/python -m killpoints
 
 killpoints-quick: setup  ## a sample of it, in seconds

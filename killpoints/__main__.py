@@ -1,7 +1,8 @@
 """Runs the kit: `python -m killpoints [--quick] [SECTION ...]`. Exit status 1 when Enactor did not keep a promise.
 
-Each section prints its table and writes its receipt. Without a section all of them run; `--quick` runs a sample of each
-that Enactor alone needs, in seconds.
+Each section prints its table and writes its receipt, also on the way. Without a section all of them run; `--quick` runs
+a sample of each that Enactor alone needs, in seconds. `--minutes` begins nothing new after so many minutes, and
+`--resume` goes on with what the receipts do not have yet; the exit status is 3 when there is more to run.
 """
 
 from __future__ import annotations
@@ -10,10 +11,15 @@ import argparse
 import asyncio
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from killpoints import receipt
-from killpoints.sections import SECTIONS, Options
+from killpoints.options import Options
+from killpoints.sections import SECTIONS
+
+INCOMPLETE = 3
+"""The exit status when all promises were kept so far, and there is more to run."""
 
 
 def main() -> int:
@@ -26,27 +32,35 @@ def main() -> int:
     parser.add_argument(
         "--results", type=Path, help="where receipts are written (default, unless quick: the kit's own)"
     )
-    parser.add_argument("--at-once", type=int, default=12, help="cells under way at the same time")
+    parser.add_argument("--at-once", type=int, default=16, help="cells under way at the same time")
+    parser.add_argument("--resume", action="store_true", help="go on where the receipts end")
+    parser.add_argument("--minutes", type=float, help="begin nothing new after so many minutes")
     given = parser.parse_args()
     if unknown := set(given.sections) - set(SECTIONS):
         parser.error(f"there is no section {min(unknown)}")
     results = given.results or (None if given.quick else receipt.RESULTS)
-    kept = True
+    until = time.monotonic() + given.minutes * 60 if given.minutes else None
+    kept = complete = True
     for name in given.sections or SECTIONS:
         section = SECTIONS[name]
         if given.quick and not section.quick:
             continue
         folder = Path(tempfile.mkdtemp(prefix=f"killpoints-{name}-"))
-        options = Options(quick=given.quick, at_once=given.at_once, folder=folder)
+        options = Options(given.quick, given.at_once, folder, results, given.resume, until)
+        if options.before(name).get("complete"):
+            continue
         print(f"\n## {section.title}\n", flush=True)
         found = asyncio.run(section.run(options))
-        print(found.text, flush=True)
-        if results is not None:
-            receipt.write(results, name, {"holds": found.holds, "seconds": round(found.seconds), **found.content})
+        print(f"{found.text}\n\n{found.seconds:,.0f} seconds.", flush=True)
+        options.keep(name, found)
+        complete = complete and found.complete
         if not found.holds:
             print(f"\nNOT KEPT; what was left behind is in {folder}", flush=True)
             kept = False
-    return 0 if kept else 1
+        if options.out_of_time:
+            complete = complete and name == list(given.sections or SECTIONS)[-1]
+            break
+    return (0 if complete else INCOMPLETE) if kept else 1
 
 
 if __name__ == "__main__":

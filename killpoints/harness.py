@@ -9,6 +9,7 @@ import signal
 import sys
 import urllib.request
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +26,11 @@ class WorldProcess:
     def __init__(self) -> None:
         self.url = ""
         self._process: asyncio.subprocess.Process | None = None
+        # Questions wait for each other in the world, never for a thread here.
+        self._threads = ThreadPoolExecutor(64)
+
+    async def _ask(self, method: str, url: str, body: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, ask, method, url, body)
 
     async def __aenter__(self) -> WorldProcess:
         self._process = await asyncio.create_subprocess_exec(
@@ -46,14 +52,24 @@ class WorldProcess:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
             await self._process.wait()
+        self._threads.shutdown(wait=False)
 
     async def plan(self, orders: Mapping[str, Mapping[str, Any]]) -> None:
         """Says how the world treats each order."""
-        await asyncio.to_thread(ask, "PUT", f"{self.url}/orders", orders)
+        await self._ask("PUT", f"{self.url}/orders", orders)
+
+    async def passed(self, seconds: Mapping[str, float]) -> None:
+        """Lets time pass for what the keys of an order have made."""
+        await self._ask("PUT", f"{self.url}/passed", seconds)
+
+    async def arrived(self, prefix: str, count: int) -> int:
+        """How many requests the world has had for orders of a prefix, once they are so many."""
+        found: int = await self._ask("GET", f"{self.url}/arrived?prefix={prefix}&count={count}", None)
+        return found
 
     async def seen(self, prefix: str) -> dict[str, Any]:
         """What the world has seen of every order of a prefix, once what lands late has landed."""
-        found: dict[str, Any] = await asyncio.to_thread(ask, "GET", f"{self.url}/orders?prefix={prefix}", None)
+        found: dict[str, Any] = await self._ask("GET", f"{self.url}/orders?prefix={prefix}", None)
         return found
 
 

@@ -12,77 +12,33 @@ import json
 import shutil
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from killpoints.harness import Process, Programs, WorldProcess, end
-from killpoints.judge import Tally, judge
-from killpoints.kinds import BRIEF_PAUSE_MS, CALL_WINDOW_MS, KEY_RETENTION_SECONDS, KINDS, MAX_PAUSE_MS
-from killpoints.oracle import allowed, blinded, broken_off
+from killpoints.combinations import Combination, of_the_order, of_the_undo
+from killpoints.harness import KitFailed, Process, Programs, WorldProcess, end
+from killpoints.judge import Says, Tally, judge
+from killpoints.kinds import (
+    BRIEF_PAUSE_MS,
+    KEY_RETENTION_SECONDS,
+    MAX_PAUSE_MS,
+    WAITED_WINDOW_MS,
+    an_order,
+    call_window_ms,
+)
+from killpoints.oracle import allowed, blinded, broken_off, possible
 from killpoints.reports import read_report
 
-CONVERGE_SECONDS = 60.0
-"""How long a program may take to settle before the kit gives up on it; a safeguard, and no part of any verdict."""
+CONVERGE_SECONDS = 180.0
+"""How long a program may take to settle before the kit gives up on it; nobody waits for it unless it is stuck."""
 
-PATIENCE_SECONDS = 8.0
-"""How long a program waits for look-ups to end a doubt."""
+PATIENCE_SECONDS = 90.0
+"""How long a program waits for look-ups to end a doubt that they will end; nobody waits for it either."""
 
-SCRIPTS: dict[str, list[str]] = {
-    "does it": [],
-    "commits, drops the reply": ["drop"],
-    "commits late": ["late"],
-    "replies late": ["delay"],
-    "500 after commit": ["500-after"],
-    "500 before commit": ["500-before"],
-    "loses the request": ["lose"],
-    "401 after a timeout": ["hang", "revoked"],
-    "busy, then drops the reply": ["busy", "drop"],
-    "refuses": ["refused"],
-}
-UNDO_SCRIPTS: dict[str, list[str]] = {
-    "undoes it": [],
-    "undoes it, drops the reply": ["drop"],
-    "undoes it late": ["late"],
-    "500 after undoing it": ["500-after"],
-    "500 before undoing it": ["500-before"],
-    "loses the undo": ["lose"],
-    "refuses to undo it": ["refused"],
-}
-FULL_KINDS = ("keyed", "briefly_searched", "searched", "never_final", "unsafe", "burning")
-PARTIAL_KINDS = ("partial", "partial_unsafe")
-
-
-@dataclass(frozen=True)
-class Combination:
-    """A promise, and what the world does. `forgotten`: restarts come when the world has forgotten all keys."""
-
-    kind: str
-    behaviour: str
-    effect: tuple[str, ...] = ()
-    undo: tuple[str, ...] = ()
-    forgotten: bool = False
-
-    def plan(self) -> dict[str, Any]:
-        """How the world treats an order of this combination."""
-        return {**KINDS[self.kind], "effect": list(self.effect), "undo": list(self.undo)}
-
-
-def combinations() -> list[Combination]:
-    """Every combination of the full matrix."""
-    effects = [Combination(k, b, tuple(acts)) for k in FULL_KINDS for b, acts in SCRIPTS.items()]
-    undos = [
-        Combination(k, f"does half; {b}", ("partial",), tuple(acts))
-        for k in PARTIAL_KINDS
-        for b, acts in UNDO_SCRIPTS.items()
-    ]
-    forgotten = [
-        Combination(k, f"{b}; forgets keys", tuple(SCRIPTS[b]), forgotten=True)
-        for k in ("briefly", "briefly_searched")
-        for b in ("does it", "commits, drops the reply", "loses the request")
-    ]
-    return effects + undos + forgotten
+RETRIES = 10
+"""More than there can be kills and unclear replies: what is given up must be given up for another reason."""
 
 
 @dataclass(frozen=True)
@@ -118,41 +74,81 @@ class Cell:
 class Matrix:
     """Runs cells, each with a database and an order of its own."""
 
-    def __init__(self, programs: Programs, world: WorldProcess, folder: Path) -> None:
+    def __init__(self, programs: Programs, world: WorldProcess, folder: Path, at_once: int) -> None:
         self._programs = programs
         self._world = world
         self._folder = folder
+        self._gate = asyncio.Semaphore(at_once)
         self._numbers = 0
+        self._prepared: Path | None = None
 
-    async def run(self, combination: Combination, cut: Cut) -> Cell:
-        """Runs one cell and judges it."""
-        self._numbers += 1
-        order = f"order-{self._numbers}."
-        folder = self._folder / order
+    async def prepare(self) -> None:
+        """Starts a program that has nothing to do. Its database, with the tools registered, is where cells begin."""
+        folder = self._folder / "prepared"
         folder.mkdir(parents=True)
-        await self._world.plan({order: combination.plan()})
-        plan = {
-            "orders": [{"order": order, "kind": combination.kind}],
+        process = await self._programs.start(self._plan(folder, []))
+        if status := await end(process, CONVERGE_SECONDS):
+            raise KitFailed(f"a program with nothing to do ended with status {status}")
+        (folder / "report.json").unlink()
+        self._prepared = folder
+
+    def _plan(self, folder: Path, orders: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "orders": orders,
             "folder": str(folder),
             "world": self._world.url,
             "report": str(folder / "report.json"),
             "patience": PATIENCE_SECONDS,
-            "retries": 3,
-            "max_pause_ms": BRIEF_PAUSE_MS if combination.forgotten else MAX_PAUSE_MS,
+            "retries": RETRIES,
+            "max_pause_ms": MAX_PAUSE_MS,
         }
+
+    async def run(self, combination: Combination, cut: Cut, *, start_up: bool = False) -> Cell:
+        """Runs one cell and judges it, as soon as there is room for it.
+
+        Args:
+            start_up: without a database, so that the program makes and fills it first.
+        """
+        async with self._gate:
+            return await self._run(combination, cut, start_up=start_up)
+
+    async def _run(self, combination: Combination, cut: Cut, *, start_up: bool) -> Cell:
+        self._numbers += 1
+        order = f"order-{self._numbers}."
+        folder = self._folder / order
+        if self._prepared is None or start_up:
+            folder.mkdir(parents=True)
+        else:
+            shutil.copytree(self._prepared, folder)
+        await self._world.plan({order: combination.plan()})
+        plan = self._plan(folder, [an_order(order, combination.kind, (*combination.effect, *combination.undo))])
+        if combination.forgotten:
+            plan["max_pause_ms"] = BRIEF_PAUSE_MS
+        plan["call_window_ms"] = call_window_ms(combination.kind, paused=cut.signal == "STOP")
         life = _Life(self._programs, plan, folder)
         trouble: list[str] = []
-        if cut.signal == "STOP":
-            reached = await self._pause(life, cut, trouble)
-        elif cut.point:
-            reached = await self._kill(life, cut, combination)
-        else:
-            reached = True
-            await life.live(Cut())
+        reached = True
+        try:
+            if cut.signal == "STOP":
+                reached = await self._pause(life, cut, trouble)
+            elif cut.point:
+                reached = await self._kill(life, cut, combination, order)
+            else:
+                await life.live(Cut())
+        except KitFailed as failure:
+            trouble.append(str(failure))
         seen = (await self._world.seen(order)).get(order, {})
-        overslept = cut.signal == "STOP" and cut.point.endswith(" checked")
-        honest = allowed(combination.kind, seen, life.journal, forgotten=combination.forgotten, overslept=overslept)
-        honest = broken_off(folder, order, blinded(folder, order, honest, seen), seen)
+        honest: frozenset[Says] = frozenset()
+        for journal in possible(life.journal):
+            honest |= allowed(
+                combination.kind,
+                seen,
+                journal,
+                forgotten=combination.forgotten,
+                overslept=cut.signal == "STOP" and cut.point.endswith(" checked"),
+                changes=combination.changes,
+            )
+        honest = broken_off(folder, order, combination.kind, blinded(folder, order, honest, seen), seen)
         report = read_report(folder / "report.json")
         tally = judge(order, report.get(order), seen, honest)
         if "the ledger" in report:
@@ -166,13 +162,16 @@ class Matrix:
             shutil.rmtree(folder)
         return Cell(combination, cut, tally, life.points(), reached)
 
-    async def _kill(self, life: _Life, cut: Cut, combination: Combination) -> bool:
+    async def _kill(self, life: _Life, cut: Cut, combination: Combination, order: str) -> bool:
         """Kills at a point, and lets others converge; they are killed too, if the cut says so."""
         reached = await life.live(cut) == -signal.SIGKILL
         if not reached:
             return False
         if combination.forgotten:
-            await asyncio.sleep(KEY_RETENTION_SECONDS + 0.1)
+            # Nobody waits for it: the world is told that so much time has passed, and the next life's clock is ahead.
+            passed = KEY_RETENTION_SECONDS + 1
+            await self._world.passed({order: passed})
+            life.plan["ahead_seconds"] = passed
         if cut.then is not None:
             again = await life.live(Cut(*cut.then))
             reached = again == -signal.SIGKILL
@@ -191,7 +190,7 @@ class Matrix:
         second = await self._programs.start(life.plan)
         if await end(second, CONVERGE_SECONDS) != IN_USE:
             trouble.append("a second process was let in while the first was paused")
-        await asyncio.sleep(CALL_WINDOW_MS / 1000 + 0.1)
+        await asyncio.sleep(WAITED_WINDOW_MS / 1000 + 0.1)
         process.send(signal.SIGCONT)
         life.ended(await end(process, CONVERGE_SECONDS))
         return True
@@ -250,45 +249,40 @@ class _Life:
         return found
 
 
-def of_the_order(points: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
-    """The points from where the order is proposed, or taken up again, on; what comes before is the same everywhere."""
-    begin = next((at for at, (point, _) in enumerate(points) if "RegisterActionType" not in point), len(points))
-    return list(points[begin:])
-
-
 async def cells_of(matrix: Matrix, combination: Combination, signals: Sequence[str], *, start_up: bool) -> list[Cut]:
     """The cuts of a combination: none at all, and each point that a dry run reaches, for each signal."""
-    dry = await matrix.run(combination, Cut())
-    points = dry.points if start_up else of_the_order(dry.points)
+    dry = await matrix.run(combination, Cut(), start_up=start_up)
+    if start_up:
+        points = dry.points
+    elif combination.is_undone and any(combination.undo):
+        # What comes before the undo is cut where the undo itself goes well.
+        points = of_the_undo(dry.points)
+    else:
+        points = of_the_order(dry.points)
     return [Cut()] + [Cut(point, nth, name) for name in signals for point, nth in points]
 
 
+def _leaves_another_state(point: str) -> bool:
+    """What is durable, or what the world has seen, is not the same as at the point before."""
+    around_calls = point.startswith("call") or "Permit" in point
+    return around_calls and (point.endswith(" after") or "TakePermit" in point)
+
+
 async def cuts_in_recovery(matrix: Matrix, combination: Combination, *, sample: bool = False) -> list[Cut]:
-    """Kills during recovery: for each point of a first life, every point of the second one.
+    """Kills during recovery: for each state that a first life can leave behind, every point of the second one.
+
+    The points at which the first life dies are those after which something is different, in the store or in the world:
+    whoever dies between two of them leaves the same behind.
 
     Args:
         sample: only for the first life that died when its call had come back.
     """
     dry = await matrix.run(combination, Cut())
-    cuts = []
-    firsts = [p for p in of_the_order(dry.points) if p[0].startswith(("call", "look-up")) or "Permit" in p[0]]
+    points = of_the_undo(dry.points) if combination.is_undone else of_the_order(dry.points)
+    firsts = [p for p in points if _leaves_another_state(p[0])]
     if sample:
         firsts = [p for p in firsts if p[0].startswith("call") and p[0].endswith("after")][:1]
-    for point, nth in firsts:
-        once = await matrix.run(combination, Cut(point, nth))
-        cuts += [Cut(point, nth, then=then) for then in of_the_order(once.points)]
-    return cuts
-
-
-async def run_cells(matrix: Matrix, cells: Sequence[tuple[Combination, Cut]], at_once: int) -> AsyncIterator[Cell]:
-    """Runs cells, so many at once."""
-    queue = iter(cells)
-    pending: set[asyncio.Task[Cell]] = set()
-    while True:
-        while len(pending) < at_once and (following := next(queue, None)) is not None:
-            pending.add(asyncio.ensure_future(matrix.run(*following)))
-        if not pending:
-            return
-        finished, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-        for task in finished:
-            yield task.result()
+    lives = await asyncio.gather(*(matrix.run(combination, Cut(*first)) for first in firsts))
+    return [
+        Cut(*first, then=then) for first, once in zip(firsts, lives, strict=True) for then in of_the_order(once.points)
+    ]

@@ -6,10 +6,12 @@ makes IN_DOUBT a result that can be wrong: where a promise of the tool leaves a 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from killpoints.combinations import UNDO_KINDS
 from killpoints.judge import Says
 
 _UNCLEAR = frozenset({"drop", "late", "lose", "hang", "500-after", "500-before"})
@@ -50,8 +52,47 @@ def unclear_calls(journal: Sequence[str]) -> tuple[bool, bool]:
     return first, later
 
 
+def possible(journal: Sequence[str]) -> list[list[str]]:
+    """What may have been durable: a commit that was under way when the process was killed elsewhere may be, or not.
+
+    The ledger's log is written beside the runs, and shares their commits: killed just after its own, a process may have
+    committed what a run had not heard of yet.
+    """
+    found: list[list[str]] = [[]]
+    life: list[str] = []
+    for line in [*journal, ""]:
+        if line not in ("killed", ""):
+            life.append(line)
+            continue
+        lives = [life]
+        if line == "killed" and (under_way := _under_way(life)):
+            lives.append([*life, *under_way])
+        end = [line] if line else []
+        found = [[*before, *each, *end] for before in found for each in lives]
+        life = []
+    return found
+
+
+def _under_way(life: Sequence[str]) -> list[str]:
+    """The commits that a life had begun and not heard of, as if done; not the one it was killed before."""
+    begun: Counter[str] = Counter()
+    for line in life[:-1]:
+        if line.startswith("commit("):
+            commit, side = line.rsplit(" ", 1)
+            begun[commit] += 1 if side == "before" else -1
+    if life and life[-1].endswith(" after"):
+        begun[life[-1].rsplit(" ", 1)[0]] -= 1
+    return [f"{commit} after" for commit, count in begun.items() if count > 0]
+
+
 def allowed(
-    kind: str, seen: dict[str, Any], journal: Sequence[str], *, forgotten: bool = False, overslept: bool = False
+    kind: str,
+    seen: dict[str, Any],
+    journal: Sequence[str],
+    *,
+    forgotten: bool = False,
+    overslept: bool = False,
+    changes: bool = False,
 ) -> frozenset[Says]:
     """What may be said of an order.
 
@@ -61,7 +102,13 @@ def allowed(
         journal: see `unclear_calls`.
         forgotten: the process was away for longer than the world honours keys.
         overslept: the process was paused in the middle of a call, so that it may have missed the reply or not.
+        changes: somebody changed what it is about, after it was read for the first time.
     """
+    if kind in UNDO_KINDS:
+        return _undone(kind, seen, journal, overslept=overslept)
+    if changes and _was_read_once(journal):
+        # What was approved is not there any more; nothing may be called.
+        return frozenset({Says.NOT_DONE})
     if overslept:
         awake = allowed(kind, seen, journal, forgotten=forgotten)
         return awake | allowed(kind, seen, [*_PERMITTED, *journal]) | allowed(kind, seen, [*_SETTLED, *_PERMITTED])
@@ -108,7 +155,28 @@ def _taken_back(kind: str, undo_acts: Sequence[str], died: bool) -> frozenset[Sa
     return frozenset({Says.TAKEN_BACK})
 
 
-def broken_off(folder: Path, order: str, honest: frozenset[Says], seen: dict[str, Any]) -> frozenset[Says]:
+def _undone(kind: str, seen: dict[str, Any], journal: Sequence[str], *, overslept: bool) -> frozenset[Says]:
+    """What may be said where it is done, whatever happens, and then a person has it taken back."""
+    acts = [request["act"] for request in seen.get("requests", []) if request["purpose"] == "undo"]
+    created = [at for at, line in enumerate(journal) if "CreateIntent" in line and line.endswith(" after")]
+    died = len(created) > 1 and any(unclear_calls(journal[created[1] :]))
+    unclear = died or any(act in _UNCLEAR for act in acts)
+    refused = any(act in _FOR_GOOD for act in acts)
+    if unclear and (refused or kind == "reversible_unsafe"):
+        honest = frozenset({Says.UNKNOWN})
+    else:
+        honest = frozenset({Says.DONE if refused else Says.TAKEN_BACK})
+    # Whoever slept in the middle of a call that takes it back may have missed the reply.
+    return honest | {Says.UNKNOWN} if overslept and kind == "reversible_unsafe" else honest
+
+
+def _was_read_once(journal: Sequence[str]) -> bool:
+    """Whether what the approved intent shows was read the first time that the target was read at all."""
+    created = next((at for at, line in enumerate(journal) if "CreateIntent" in line and line.endswith(" after")), 0)
+    return sum(line.startswith("preview ") and line.endswith(" after") for line in journal[:created]) == 1
+
+
+def broken_off(folder: Path, order: str, kind: str, honest: frozenset[Says], seen: dict[str, Any]) -> frozenset[Says]:
     """What may be said as well where a call of the order broke off although the world did not make it.
 
     On a busy machine a call can time out that met nothing, or met an answer that came too late for it. Then it may not
@@ -121,6 +189,9 @@ def broken_off(folder: Path, order: str, honest: frozenset[Says], seen: dict[str
         return honest
     effects = seen.get("effects", [])
     standing = [effect for effect in effects if not effect["undone"]]
+    if kind in UNDO_KINDS and standing:
+        # No attempt was left to take it back, and so it stands.
+        return honest | {Says.UNKNOWN, Says.DONE}
     if not standing:
         return honest | {Says.UNKNOWN} | (frozenset() if effects else {Says.NOT_DONE})
     return honest | {Says.UNKNOWN} | ({Says.PARTLY} if standing[0]["partial"] else frozenset())

@@ -10,6 +10,12 @@ from typing import Any
 
 from killpoints.receipt import HEADER, RESULTS, table
 
+TITLES = {
+    "matrix": "Killed and paused at every fault point",
+    "recovery": "Killed again during recovery",
+    "random": "Killed at random times under load",
+    "faults": "The disk, the database, the clock, deliveries and races",
+}
 ROOT = Path(__file__).resolve().parents[1]
 _FIGURES = (
     "wanted",
@@ -56,7 +62,7 @@ def _enactor(titles: dict[str, str]) -> list[str]:
     parts = []
     for name, title in titles.items():
         receipt = _receipt(name)
-        if receipt is None:
+        if receipt is None or name == "faults":
             continue
         lines = [[tool, *_cells(_sum(rows))] for tool, rows in _grouped(receipt["rows"], "tool").items()]
         lines.append(["all", *_cells(receipt["all"])])
@@ -68,6 +74,36 @@ def _enactor(titles: dict[str, str]) -> list[str]:
         )
         parts.append(f"**{title}** ({what}).\n\n{table(('the tool', *HEADER), lines)}")
     return parts
+
+
+def _summary(titles: dict[str, str]) -> list[str]:
+    """One line for each kind of proof."""
+    lines = []
+    for name, title in titles.items():
+        receipt = _receipt(name)
+        if receipt is not None:
+            lines.append([title, _times(receipt), *_cells(receipt["all"])])
+    return (
+        [f"**Enactor**, by what was done to it.\n\n{table(('what was done', 'times', *HEADER), lines)}"]
+        if lines
+        else []
+    )
+
+
+def _times(receipt: dict[str, Any]) -> str:
+    if "cells" in receipt:
+        return f"{sum(receipt['cells'].values()):,}"
+    if "kills" in receipt:
+        return f"{receipt['kills']:,}"
+    return f"{sum(row['times'] for row in receipt['rows']):,}"
+
+
+def _faults() -> list[str]:
+    receipt = _receipt("faults")
+    if receipt is None:
+        return []
+    lines = [[row["what"], f"{row['times']:,}", *_cells(row)] for row in receipt["rows"]]
+    return [f"**{TITLES['faults']}.**\n\n{table(('what goes wrong', 'times', *HEADER), lines)}"]
 
 
 def _peers() -> list[str]:
@@ -99,20 +135,28 @@ def _model() -> list[str]:
 
 
 def _measured() -> str:
-    found = [receipt["measured_on"] for name in ("matrix", "random", "peers") if (receipt := _receipt(name))]
-    return f"Measured on: {', '.join(map(str, found[0].values()))}." if found else "Nothing was measured yet."
+    receipts = {name: receipt for name in (*TITLES, "model", "peers") if (receipt := _receipt(name))}
+    if not receipts:
+        return "Nothing was measured yet."
+    measured_on = next(iter(receipts.values()))["measured_on"]
+    took = ", ".join(f"{name} {receipt['seconds']:,} s" for name, receipt in receipts.items())
+    parts = [name for name, receipt in receipts.items() if not receipt["complete"]]
+    unfinished = f" Not run to their end: {', '.join(parts)}." if parts else ""
+    return f"Measured on: {_machine(measured_on)}. It took: {took}.{unfinished}"
+
+
+def _machine(measured_on: dict[str, Any]) -> str:
+    return (
+        f"Enactor {measured_on['enactor']}, Python {measured_on['python']}, SQLite {measured_on['sqlite']}, "
+        f"{measured_on['system']}, {measured_on['cores']} cores"
+    )
 
 
 def main() -> int:
     """Publish what there is."""
-    titles = {
-        "matrix": "Killed and paused at every fault point",
-        "recovery": "Killed again during recovery",
-        "random": "Killed at random times under load",
-    }
-    short = [*_enactor({"matrix": titles["matrix"], "random": titles["random"]}), *_peers(), _measured()]
-    put(ROOT / "README.md", "\n\n".join(short))
-    put(ROOT / "docs" / "proof.md", "\n\n".join([*_enactor(titles), *_peers(), *_model(), _measured()]))
+    put(ROOT / "README.md", "\n\n".join([*_summary(TITLES), *_peers(), _measured()]))
+    parts = [*_summary(TITLES), *_enactor(TITLES), *_faults(), *_peers(), *_model(), _measured()]
+    put(ROOT / "docs" / "proof.md", "\n\n".join(parts))
     return 0
 
 

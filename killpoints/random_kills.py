@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import shutil
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from killpoints.harness import KitFailed, Programs, WorldProcess, end
+from killpoints.combinations import SCRIPTS
+from killpoints.harness import KitFailed, Process, Programs, WorldProcess, end
 from killpoints.judge import Says, Tally, judge
-from killpoints.kinds import KINDS, MAX_PAUSE_MS
-from killpoints.matrix import CONVERGE_SECONDS, PATIENCE_SECONDS, SCRIPTS
+from killpoints.kinds import KINDS, LOADED_WINDOW_MS, MAX_PAUSE_MS, an_order
+from killpoints.matrix import CONVERGE_SECONDS, PATIENCE_SECONDS, RETRIES
 from killpoints.oracle import allowed, blinded, broken_off
 from killpoints.reports import read_report
 
@@ -30,8 +33,11 @@ class Load:
     Attributes:
         kinds: the promises among which the orders are divided.
         orders: how many orders a round has.
-        kills: how many kills a round has.
+        kills: how many kills a round has at most.
         span: a kill comes at a random time up to so many seconds after a start.
+        in_waves: each life gets some more of the orders, and its kill comes a random time after a random number of its
+            requests has reached the world, instead of after its start: so that a subject that is quick, or slow to
+            start, is killed as often and as much in the middle of its work as any other.
         oracle: whether a doubt is held against what could have been known; only where the subject claims to know.
         behaviours: what the world does; all of them but those that never end well.
     """
@@ -40,6 +46,7 @@ class Load:
     orders: int = 60
     kills: int = 7
     span: tuple[float, float] = (0.02, 0.8)
+    in_waves: bool = False
     oracle: bool = False
     behaviours: tuple[str, ...] = tuple(SCRIPTS)
 
@@ -61,6 +68,14 @@ class Killed:
         self.rounds += other.rounds
         self.trouble += other.trouble
 
+    @property
+    def total(self) -> Tally:
+        """Of all kinds."""
+        total = Tally()
+        for tally in self.tallies.values():
+            total.add(tally)
+        return total
+
 
 async def a_round(programs: Programs, world: WorldProcess, folder: Path, load: Load, seed: int) -> Killed:
     """Submits orders, kills the subject again and again, lets the last one converge, and judges."""
@@ -72,7 +87,7 @@ async def a_round(programs: Programs, world: WorldProcess, folder: Path, load: L
         kind = load.kinds[number % len(load.kinds)]
         behaviour = chance.choice(load.behaviours)
         order = f"{folder.name}-{number}."
-        orders.append({"order": order, "kind": kind})
+        orders.append(an_order(order, kind, SCRIPTS[behaviour]))
         plans[order] = {**KINDS[kind], "effect": SCRIPTS[behaviour]}
     await world.plan(plans)
     plan = {
@@ -81,60 +96,113 @@ async def a_round(programs: Programs, world: WorldProcess, folder: Path, load: L
         "world": world.url,
         "report": str(folder / "report.json"),
         "patience": PATIENCE_SECONDS,
-        # More than there can be kills and unclear replies: what is given up must be given up for another reason.
-        "retries": 10,
+        "retries": RETRIES,
         "max_pause_ms": MAX_PAUSE_MS,
+        "call_window_ms": LOADED_WINDOW_MS,
     }
     killed = Killed(rounds=1)
-    while killed.kills < load.kills:
-        if not await _cut(programs, plan, chance.uniform(*load.span)):
-            break
-        killed.kills += 1
     status = 0
     try:
-        status = await end(await programs.start(plan), CONVERGE_SECONDS * 2)
+        cut = _in_waves if load.in_waves else _at_times
+        killed.kills = await cut(programs, world, plan, load, chance)
+        status = await end(await programs.start(plan), CONVERGE_SECONDS)
     except KitFailed as failure:
         killed.trouble.append(f"{folder.name}: {failure}")
     if status:
         killed.trouble.append(f"{folder.name}: ended with status {status}")
     seen = await world.seen(f"{folder.name}-")
     report = read_report(folder / "report.json")
-    for order in orders:
-        name, kind = order["order"], order["kind"]
+    for each in orders:
+        name, kind = each["order"], each["kind"]
         there = seen.get(name, {})
         honest: frozenset[Says] | None = None
         if load.oracle:
             # Of a kill at a random time nobody knows which of the orders it cut.
             honest = allowed(kind, there, ()) | allowed(kind, there, _DIED if killed.kills else ())
-            honest = broken_off(folder, name, blinded(folder, name, honest, there), there)
+            honest = broken_off(folder, name, kind, blinded(folder, name, honest, there), there)
         tally = judge(name, report.get(name), there, honest)
         tally.faults = [f"{kind}, seed {seed}: {fault}" for fault in tally.faults]
         killed.tallies.setdefault(kind, Tally()).add(tally)
-    if not killed.trouble and all(tally.clean for tally in killed.tallies.values()):
+    if "the ledger" in report:
+        killed.trouble.append(f"{folder.name}: the ledger does not verify")
+    if not killed.trouble and killed.total.clean:
         shutil.rmtree(folder)
     return killed
 
 
-async def _cut(programs: Programs, plan: dict[str, Any], seconds: float) -> bool:
-    """Starts the subject and kills it after some time; False when it had finished before."""
-    process = await programs.start(plan)
-    ending = asyncio.ensure_future(process.event())
-    done, _ = await asyncio.wait({ending}, timeout=seconds)
-    if not done:
+async def _at_times(
+    programs: Programs, world: WorldProcess, plan: dict[str, Any], load: Load, chance: random.Random
+) -> int:
+    """Kills lives at random times after their start, until one has come to its end before. Returns how many."""
+    for kills in range(load.kills):
+        process = await programs.start(plan)
+        if not await _killed(process, asyncio.sleep(chance.uniform(*load.span))):
+            return kills
+    return load.kills
+
+
+async def _in_waves(
+    programs: Programs, world: WorldProcess, plan: dict[str, Any], load: Load, chance: random.Random
+) -> int:
+    """Gives each life some more orders, and kills it in the middle of them. Returns how many were killed."""
+    kills, orders = 0, plan["orders"]
+    size = len(orders) // (load.kills + 1)
+    prefix = f"{Path(plan['folder']).name}-"
+    for wave in range(1, load.kills + 1):
+        after = await world.arrived(prefix, 0) + chance.randint(1, size)
+        delay = chance.uniform(0.0, 0.02)
+
+        async def due(after: int = after, delay: float = delay) -> None:
+            await world.arrived(prefix, after)
+            await asyncio.sleep(delay)
+
+        process = await programs.start({**plan, "orders": orders[: wave * size]})
+        kills += await _killed(process, due())
+    return kills
+
+
+async def _killed(process: Process, due: Any) -> bool:
+    """Kills a process when it is due; False when it came to its end before."""
+    ending, waiting = asyncio.ensure_future(process.event()), asyncio.ensure_future(due)
+    done, _ = await asyncio.wait({ending, waiting}, return_when=asyncio.FIRST_COMPLETED, timeout=CONVERGE_SECONDS)
+    if ending not in done:
         process.send(signal.SIGKILL)
+    waiting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await waiting
     return await ending == -signal.SIGKILL
 
 
 async def rounds(
-    programs: Programs, world: WorldProcess, folder: Path, load: Load, count: int, at_once: int, seed: int = 1
+    programs: Programs,
+    world: WorldProcess,
+    folder: Path,
+    load: Load,
+    *,
+    kills: int,
+    at_once: int,
+    seed: int = 1,
+    before: Killed | None = None,
+    each: Callable[[Killed], bool] = lambda _: True,
 ) -> Killed:
-    """So many rounds, some at once."""
-    gate = asyncio.Semaphore(at_once)
-    total = Killed()
+    """Rounds, some at once, until so many kills have hit.
 
-    async def one(number: int) -> None:
-        async with gate:
-            total.add(await a_round(programs, world, folder / f"r{seed}x{number}", load, seed * 1_000 + number))
+    Args:
+        before: earlier rounds, which are gone on with.
+        each: told of what there is after each round; says whether another one may begin.
+    """
+    total = before or Killed()
+    begun = total.rounds
+    under_way, going = 0, True
 
-    await asyncio.gather(*(one(number) for number in range(count)))
+    async def row() -> None:
+        nonlocal begun, under_way, going
+        while going and (total.kills + under_way * load.kills < kills or not begun):
+            begun, under_way = begun + 1, under_way + 1
+            ended = await a_round(programs, world, folder / f"r{seed}x{begun}", load, seed * 1_000 + begun)
+            under_way -= 1
+            total.add(ended)
+            going = each(total)
+
+    await asyncio.gather(*(row() for _ in range(at_once)))
     return total

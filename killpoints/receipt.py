@@ -34,6 +34,21 @@ def figures(tally: Tally) -> dict[str, Any]:
     }
 
 
+def tally_of(row: dict[str, Any]) -> Tally:
+    """The tally that `figures` has made a row of."""
+    return Tally(
+        wanted=row["wanted"],
+        found=row["found"],
+        duplicates=row["duplicates"],
+        losses=row["losses"],
+        unknown=row["did_not_know"],
+        needless=row["did_not_know_needlessly"],
+        false=row["said_something_false"],
+        ways=dict(row["said"]),
+        faults=list(row["faults"]),
+    )
+
+
 def cells(tally: Tally) -> list[str]:
     """A tally as cells of a table, under `HEADER`."""
     numbers = (tally.wanted, tally.found, tally.duplicates, tally.losses, tally.unknown, tally.needless, tally.false)

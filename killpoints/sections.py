@@ -3,58 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from killpoints.adversity import OF_AN_INSTANT, OF_THE_PROGRAM, Place
+from killpoints.combinations import Combination, combinations, half, in_recovery, lost, undone
 from killpoints.harness import WorldProcess, Zygote
 from killpoints.judge import Tally
-from killpoints.matrix import (
-    FULL_KINDS,
-    SCRIPTS,
-    UNDO_SCRIPTS,
-    Combination,
-    Cut,
-    Matrix,
-    cells_of,
-    combinations,
-    cuts_in_recovery,
-    run_cells,
-)
+from killpoints.matrix import Cut, Matrix, cells_of, cuts_in_recovery
 from killpoints.model.cases import CASES, WITHOUT_THE_ASSUMPTION
 from killpoints.model.explore import explore
 from killpoints.model.rules import Assumption
 from killpoints.model.state import TOOLS, Bounds
-from killpoints.peers import measure
-from killpoints.random_kills import PROMISES, Load, rounds
-from killpoints.receipt import HEADER, cells, figures, table
+from killpoints.options import Found, Options
+from killpoints.random_kills import PROMISES, Killed, Load, rounds
+from killpoints.receipt import HEADER, cells, figures, table, tally_of
+from killpoints.rows import run_rows
+from killpoints.subjects.registry import ENACTOR_PROGRAM, SUBJECTS, Subject
 
-ENACTOR = "killpoints.subjects.enactor_program"
 SIGNALS = ("KILL", "STOP")
+KILLS = 500
+"""How many kills at random times have to hit Enactor at work."""
 
+KILLS_OF_EACH = 30
+"""How many kills each of the subjects side by side takes."""
 
-@dataclass
-class Options:
-    """How a section is run."""
-
-    quick: bool
-    at_once: int
-    folder: Path
-
-
-@dataclass
-class Found:
-    """What came of a section: whether Enactor kept its promises, a table for people, and the receipt."""
-
-    holds: bool
-    text: str
-    content: dict[str, Any]
-    seconds: float = 0.0
+BESIDE = Load(orders=48, kills=5, in_waves=True)
+"""What each of them is asked to do in a round."""
 
 
 @dataclass
@@ -66,119 +44,56 @@ class Section:
     quick: bool = True
 
 
-class Progress:
-    """A line on a terminal, and silence in a pipe."""
-
-    def __init__(self, what: str, total: int) -> None:
-        self._what, self._total, self._done = what, total, 0
-        self._shown = sys.stderr.isatty()
-
-    def step(self) -> None:
-        """One more is done."""
-        self._done += 1
-        if self._shown:
-            end = "\n" if self._done == self._total else ""
-            sys.stderr.write(f"\r{self._what}: {self._done:,} of {self._total:,}{end}")
-            sys.stderr.flush()
-
-
 @asynccontextmanager
 async def enactor(options: Options) -> AsyncIterator[tuple[Zygote, WorldProcess]]:
     """Enactor's programs, and a world."""
-    async with WorldProcess() as world, Zygote(ENACTOR, options.folder / "log") as programs:
+    async with WorldProcess() as world, Zygote(ENACTOR_PROGRAM, options.folder / "log") as programs:
         yield programs, world
 
 
-@dataclass
-class _Kept:
-    """Tallies by line of the table and by signal."""
-
-    tallies: dict[tuple[str, ...], Tally] = field(default_factory=dict)
-    cells: Counter[str] = field(default_factory=Counter)
-    missed: list[str] = field(default_factory=list)
-
-    @property
-    def total(self) -> Tally:
-        """All of it."""
-        total = Tally()
-        for tally in self.tallies.values():
-            total.add(tally)
-        return total
-
-
-async def _run(options: Options, matrix: Matrix, todo: list[tuple[Combination, Cut]], what: str) -> _Kept:
-    kept, progress = _Kept(), Progress(what, len(todo))
-    async for cell in run_cells(matrix, todo, options.at_once):
-        progress.step()
-        kind = cell.cut.signal if cell.cut.point else "undisturbed"
-        kept.cells[kind] += 1
-        if not cell.reached:
-            kept.missed.append(f"{cell.combination.kind}, {cell.combination.behaviour}, {cell.cut}")
-        kept.tallies.setdefault((cell.combination.kind, cell.combination.behaviour), Tally()).add(cell.tally)
-    return kept
-
-
-def _found(kept: _Kept, began: float, more: dict[str, Any] | None = None) -> Found:
-    total = kept.total
-    lines = [[*key, *cells(tally)] for key, tally in kept.tallies.items()]
-    counted = ", ".join(f"{count:,} {name}" for name, count in sorted(kept.cells.items()))
-    text = table(("tool", "the world", *HEADER), [*lines, ["all", "", *cells(total)]], words=2)
-    text += f"\n\n{sum(kept.cells.values()):,} cells: {counted}."
-    if kept.missed:
-        text += f" {len(kept.missed)} came to their end before the point was reached."
-    if total.faults:
-        text += "\n\n" + "\n".join(total.faults[:40])
-    content = {
-        "cells": dict(kept.cells),
-        "points_not_reached": kept.missed,
-        "rows": [{"tool": k[0], "world": k[1], **figures(tally)} for k, tally in kept.tallies.items()],
-        "all": figures(total),
-        **(more or {}),
-    }
-    return Found(total.clean, text, content, time.monotonic() - began)
-
-
-def quick_combinations() -> list[tuple[Combination, tuple[str, ...]]]:
-    """A sample: a lost reply for each promise that matters, and a taking back whose reply is lost."""
-    lost = "commits, drops the reply"
-    chosen = [(Combination(kind, lost, tuple(SCRIPTS[lost])), ("KILL",)) for kind in ("searched", "unsafe")]
-    keyed = Combination("keyed", lost, tuple(SCRIPTS[lost]))
+def quick_combinations() -> dict[Combination, tuple[str, ...]]:
+    """A sample: a lost reply for each promise that matters, and taking back where that reply is lost."""
     undo = "undoes it, drops the reply"
-    partial = Combination("partial", f"does half; {undo}", ("partial",), tuple(UNDO_SCRIPTS[undo]))
-    return [(keyed, SIGNALS), *chosen, (partial, ("KILL",))]
+    return {
+        lost("keyed"): SIGNALS,
+        lost("searched"): ("KILL",),
+        lost("unsafe"): ("KILL",),
+        lost("previewed"): ("KILL",),
+        half("partial", undo): ("KILL",),
+        undone("reversible", undo): ("KILL",),
+    }
 
 
 async def matrix(options: Options) -> Found:
     """Killed and paused at every fault point."""
-    began = time.monotonic()
-    chosen = quick_combinations() if options.quick else [(c, signals_of(c)) for c in combinations()]
+    sample = quick_combinations()
+    chosen = list(sample) if options.quick else combinations()
     async with enactor(options) as (programs, world):
-        runs = Matrix(programs, world, options.folder)
-        gate = asyncio.Semaphore(options.at_once)
+        runs = Matrix(programs, world, options.folder, options.at_once)
+        await runs.prepare()
 
-        async def cuts(combination: Combination, signals: tuple[str, ...], at: int) -> list[tuple[Combination, Cut]]:
-            async with gate:
-                # What comes before the first order is the same everywhere: one combination is cut there.
-                found = await cells_of(runs, combination, signals, start_up=at == 0 and not options.quick)
-            if options.quick:
-                found = [cut for cut in found if not cut.point or _in_the_sample(combination, cut)]
-            return [(combination, cut) for cut in found]
+        async def cuts(combination: Combination) -> Sequence[tuple[Cut, bool]]:
+            # What comes before the first order is the same everywhere: one combination is cut there.
+            start_up = combination == chosen[0] and not options.quick
+            signals = sample[combination] if options.quick else signals_of(combination)
+            found = await cells_of(runs, combination, signals, start_up=start_up)
+            return [
+                (cut, start_up)
+                for cut in found
+                if not options.quick or not cut.point or _in_the_sample(combination, cut)
+            ]
 
-        lists = await asyncio.gather(*(cuts(c, signals, at) for at, (c, signals) in enumerate(chosen)))
-        todo = [cell for cells_found in lists for cell in cells_found]
-        kept = await _run(options, runs, todo, "cells")
-    points = sorted({cut.point for _, cut in todo if cut.point})
-    found = _found(kept, began, {"points": points})
-    found.text += f"\n{len(points)} different fault points."
-    return found
+        return await run_rows(options, "matrix", runs, chosen, cuts)
 
 
 def _in_the_sample(combination: Combination, cut: Cut) -> bool:
-    """Around the calls and the commits that they need; of a taking back, only what belongs to it."""
+    """Around the calls and the commits that they need; of taking back and previews, only what belongs to it."""
     if cut.signal == "STOP":
         return cut.point.startswith("call")
-    if combination.kind == "partial":
-        return "take_back" in cut.point
+    if combination.kind in ("partial", "reversible"):
+        return "take_back" in cut.point or (combination.is_undone and "CreateIntent" in cut.point)
+    if combination.kind == "previewed":
+        return cut.point.startswith("preview")
     return cut.point.startswith(("call", "look-up")) or "Permit" in cut.point
 
 
@@ -189,41 +104,49 @@ def signals_of(combination: Combination) -> tuple[str, ...]:
 
 async def recovery(options: Options) -> Found:
     """Killed again during recovery."""
-    began = time.monotonic()
-    behaviours = ("does it", "commits, drops the reply", "loses the request")
-    kinds = FULL_KINDS if not options.quick else ("searched",)
-    chosen = [Combination(k, b, tuple(SCRIPTS[b])) for k in kinds for b in behaviours[: 1 if options.quick else 3]]
-    if not options.quick:
-        chosen += [
-            Combination(kind, f"does half; {b}", ("partial",), tuple(UNDO_SCRIPTS[b]))
-            for kind in ("partial", "partial_unsafe")
-            for b in ("undoes it", "undoes it, drops the reply")
-        ]
+    chosen = [Combination("searched", "does it")] if options.quick else in_recovery()
     async with enactor(options) as (programs, world):
-        runs = Matrix(programs, world, options.folder)
-        gate = asyncio.Semaphore(max(1, options.at_once // 2))
+        runs = Matrix(programs, world, options.folder, options.at_once)
+        await runs.prepare()
 
-        async def cuts(combination: Combination) -> list[tuple[Combination, Cut]]:
-            async with gate:
-                return [(combination, cut) for cut in await cuts_in_recovery(runs, combination, sample=options.quick)]
+        async def cuts(combination: Combination) -> Sequence[tuple[Cut, bool]]:
+            return [(cut, False) for cut in await cuts_in_recovery(runs, combination, sample=options.quick)]
 
-        lists = await asyncio.gather(*(cuts(combination) for combination in chosen))
-        todo = [cell for cells_found in lists for cell in cells_found]
-        kept = await _run(options, runs, todo, "kills during recovery")
-    return _found(kept, began)
+        return await run_rows(options, "recovery", runs, chosen, cuts)
 
 
 async def random_kills(options: Options) -> Found:
     """Killed at random times under load."""
-    began = time.monotonic()
+    began, before = time.monotonic(), options.before("random")
     kinds = (*PROMISES, "never_final", "briefly_searched", "burning")
     load = Load(kinds=kinds, orders=18 if options.quick else 60, kills=3 if options.quick else 7, oracle=True)
-    count = 1 if options.quick else 72
+    kills, progress = 1 if options.quick else KILLS, options.progress("rounds", KILLS // load.kills + 1)
+
+    def so_far(killed: Killed) -> Found:
+        seconds = before.get("seconds", 0.0) + time.monotonic() - began
+        return _random(killed, load, complete=killed.kills >= kills, seconds=seconds)
+
+    def each(killed: Killed) -> bool:
+        progress()
+        options.keep("random", so_far(killed))
+        return not options.out_of_time
+
     async with enactor(options) as (programs, world):
-        killed = await rounds(programs, world, options.folder, load, count, 1 if options.quick else 4)
-    total = Tally()
-    for tally in killed.tallies.values():
-        total.add(tally)
+        at_once = 1 if options.quick else 5
+        known = _killed_of(before)
+        killed = await rounds(
+            programs, world, options.folder, load, kills=kills, at_once=at_once, before=known, each=each
+        )
+    return so_far(killed)
+
+
+def _killed_of(before: dict[str, Any]) -> Killed:
+    tallies = {row["tool"]: tally_of(row) for row in before.get("rows", [])}
+    return Killed(tallies, before.get("kills", 0), before.get("rounds", 0), list(before.get("trouble", [])))
+
+
+def _random(killed: Killed, load: Load, *, complete: bool, seconds: float) -> Found:
+    total = killed.total
     lines = [[kind, *cells(tally)] for kind, tally in killed.tallies.items()]
     text = table(("tool", *HEADER), [*lines, ["all", *cells(total)]])
     text += f"\n\n{killed.kills} kills at random times, in {killed.rounds} rounds of {load.orders} orders."
@@ -235,7 +158,27 @@ async def random_kills(options: Options) -> Found:
         "all": figures(total),
         "trouble": killed.trouble,
     }
-    return Found(total.clean and not killed.trouble, text, content, time.monotonic() - began)
+    return Found(total.clean and not killed.trouble, text, content, seconds, complete)
+
+
+async def faults(options: Options) -> Found:
+    """What goes wrong around a process that nobody kills."""
+    began = time.monotonic()
+    async with enactor(options) as (programs, world):
+        place = Place(programs, world, options.folder)
+        endured = [await befalls(place) for befalls in OF_THE_PROGRAM]
+    endured += [await happens() for happens in OF_AN_INSTANT]
+    total = Tally()
+    for each in endured:
+        total.add(each.tally)
+    lines = [[each.name, f"{each.times:,}", *cells(each.tally)] for each in endured]
+    text = table(("what goes wrong", "times", *HEADER), lines)
+    text += "".join(f"\n{fault}" for fault in total.faults[:40])
+    content = {
+        "rows": [{"what": each.name, "times": each.times, **figures(each.tally)} for each in endured],
+        "all": figures(total),
+    }
+    return Found(total.clean, text, content, time.monotonic() - began)
 
 
 async def model(options: Options) -> Found:
@@ -264,27 +207,59 @@ async def model(options: Options) -> Found:
 
 
 async def peers(options: Options) -> Found:
-    """Enactor beside its peers."""
-    began = time.monotonic()
-    subjects = await measure(options.folder)
-    lines, rows, holds = [], [], True
-    for name, version, _, killed in subjects:
-        for kind, tally in killed.tallies.items():
-            lines.append([name, version, kind, str(killed.kills), *cells(tally)])
-            rows.append({"subject": name, "version": version, "promise": kind, **figures(tally)})
-        if name == "enactor":
-            holds = not killed.trouble and all(tally.clean for tally in killed.tallies.values())
-    text = table(("subject", "version", "the world's promise", "kills", *HEADER), lines, words=3)
-    text += "\n\n" + "\n".join(f"{name}: {killed.kills} kills. {set_up}" for name, _, set_up, killed in subjects)
-    text += "".join(f"\n{line}" for *_, killed in subjects for line in killed.trouble)
-    content = {
-        "rows": rows,
-        "subjects": [
-            {"subject": n, "version": v, "set_up": s, "kills": k.kills, "rounds": k.rounds, "trouble": k.trouble}
-            for n, v, s, k in subjects
-        ],
+    """Enactor beside its peers: the same orders, the same world, as many kills."""
+    began, before = time.monotonic(), options.before("peers")
+    measured = {each["subject"]: each for each in before.get("subjects", [])}
+    progress = options.progress("subjects", len(SUBJECTS) - len(measured))
+
+    def so_far() -> Found:
+        seconds = before.get("seconds", 0.0) + time.monotonic() - began
+        return _side_by_side([measured[each.name] for each in SUBJECTS if each.name in measured], seconds)
+
+    for subject in SUBJECTS:
+        if subject.name in measured or options.out_of_time:
+            continue
+        measured[subject.name] = await _measured(options, subject)
+        options.keep("peers", so_far())
+        progress()
+    return so_far()
+
+
+async def _measured(options: Options, subject: Subject) -> dict[str, Any]:
+    place = options.folder / subject.name.replace(" ", "-")
+    place.mkdir()
+    load = Load(**{**vars(BESIDE), "oracle": subject.own})
+    # A world of its own for each, in which the orders are the same.
+    async with WorldProcess() as world, subject.programs(place) as programs:
+        killed = await rounds(programs, world, place, load, kills=KILLS_OF_EACH, at_once=3, seed=7)
+    return {
+        "subject": subject.name,
+        "own": subject.own,
+        "version": await asyncio.to_thread(subject.version),
+        "set_up": subject.set_up,
+        "kills": killed.kills,
+        "rounds": killed.rounds,
+        "trouble": killed.trouble,
+        "rows": [{"promise": kind, **figures(tally)} for kind, tally in killed.tallies.items()],
     }
-    return Found(holds, text, content, time.monotonic() - began)
+
+
+def _side_by_side(measured: Sequence[dict[str, Any]], seconds: float) -> Found:
+    lines, rows, total = [], [], Tally()
+    for each in measured:
+        for row in each["rows"]:
+            tally = tally_of(row)
+            lines.append([each["subject"], each["version"], row["promise"], str(each["kills"]), *cells(tally)])
+            rows.append({"subject": each["subject"], "version": each["version"], **row})
+            if each["own"]:
+                total.add(tally)
+    text = table(("subject", "version", "the world's promise", "kills", *HEADER), lines, words=3)
+    text += "\n\n" + "\n".join(f"{each['subject']}: {each['set_up']}" for each in measured)
+    text += "".join(f"\n{each['subject']}: {line}" for each in measured for line in each["trouble"])
+    text += "".join(f"\n{fault}" for fault in total.faults[:40])
+    holds = total.clean and not any(each["trouble"] for each in measured if each["own"])
+    complete = len(measured) == len(SUBJECTS)
+    return Found(holds, text, {"rows": rows, "subjects": list(measured)}, seconds, complete)
 
 
 MOST_STATES = 250_000
@@ -293,6 +268,7 @@ MOST_STATES = 250_000
 SECTIONS: dict[str, Section] = {
     "matrix": Section("Killed and paused at every fault point", matrix),
     "recovery": Section("Killed again during recovery", recovery),
+    "faults": Section("The disk, the database, the clock, deliveries and races", faults, quick=False),
     "model": Section("A model of the protocol, every interleaving", model),
     "random": Section("Killed at random times under load", random_kills),
     "peers": Section("Beside its peers", peers, quick=False),

@@ -1,12 +1,18 @@
 """The outside world: an HTTP server in a process of its own that makes effects, counts them, and misbehaves as told.
 
     POST /effects  {"order": o}            makes the effect of order o, under the header Idempotency-Key
-    GET  /effects?order=o&key=k            what the key has made; 404 when the world offers no look-up
+    GET  /effects?order=o&key=k            what stands of what the key has made; 404 when there is no look-up
+    GET  /targets/{order}                  what an order would change, as a preview reads it
     POST /effects/{id}/undo                takes an effect back, under the header Idempotency-Key
     PUT  /orders   {o: plan, ...}          how the world treats each order; see `Plan`
+    PUT  /passed   {o: seconds, ...}       lets so much time pass for what an order's keys have made
+    GET  /arrived?prefix=p&count=n         answers when so many requests for orders of a prefix have arrived
     GET  /orders?prefix=p                  what it has seen of each order, once everything that lands late has landed
 
-A caller may name each of its calls in the header Call-Name; the name is noted with the request, and changes nothing.
+A caller may name each of its calls in the header Call-Name; the name is noted with the request, and changes nothing. It
+may say in the body when it sent it, on the machine's own monotonic clock (`sent_at`). Then the world keeps its promises
+from that instant on, however late the machine lets it read the request: what lands late lands `LATE_SECONDS` after it
+was sent, and what has come later than that is dropped undone.
 
 It counts by key and by business content (the order), so a duplicate under another key is seen as one. It remembers in
 memory alone: nothing ever kills it.
@@ -19,13 +25,14 @@ import asyncio
 import json
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 LATE_SECONDS = 1.5
-"""How long after a request arrived its effect lands, when it lands late: after every caller has given up on it."""
+"""How long after a request was sent its effect lands, when it lands late: after its caller has given up on it."""
 
 DELAY_SECONDS = 0.3
 """How long a delayed reply takes: less than any caller waits."""
@@ -58,6 +65,7 @@ class Plan:
         undo_keys: whether keys are honoured when an effect is taken back.
         look_up: whether the world can be searched by key.
         burns: a refusal makes its key useless.
+        changes: somebody else changes what the order is about, after it was read for the first time.
     """
 
     effect: deque[str] = field(default_factory=deque)
@@ -66,6 +74,7 @@ class Plan:
     undo_keys: bool = False
     look_up: bool = False
     burns: bool = False
+    changes: bool = False
 
 
 @dataclass
@@ -89,6 +98,20 @@ class Seen:
     undo_keys: set[str] = field(default_factory=set)
     burnt: set[str] = field(default_factory=set)
     look_ups: int = 0
+    readings: int = 0
+
+
+class _Request:
+    """A request for an effect, or to take one back."""
+
+    def __init__(self, key: str, call: str, body: dict[str, Any]) -> None:
+        self.key, self.call = key, call
+        self.sent_at = float(body.get("sent_at") or time.monotonic())
+
+    @property
+    def stale(self) -> bool:
+        """It has come later than anything lands."""
+        return time.monotonic() - self.sent_at > LATE_SECONDS
 
 
 class World:
@@ -98,7 +121,9 @@ class World:
         self._default = default
         self.plans: dict[str, Plan] = {}
         self.seen: dict[str, Seen] = {}
-        self.landing: set[asyncio.Task[None]] = set()
+        self.arrived: Counter[str] = Counter()
+        self.arrival = asyncio.Condition()
+        self._late: list[tuple[float, str, Callable[[], None]]] = []
         self._made: dict[str, Effect] = {}
 
     def plan(self, order: str) -> Plan:
@@ -109,19 +134,21 @@ class World:
         """What was seen of an order."""
         return self.seen.setdefault(order, Seen())
 
-    def next_act(self, order: str, purpose: str, key: str, call: str) -> str:
+    def next_act(self, order: str, purpose: str, request: _Request) -> str:
         """What this request meets; noted with the request."""
         plan, seen = self.plan(order), self.of(order)
         acts = plan.effect if purpose == "effect" else plan.undo
-        if acts and acts[0] in _FOR_EVER:
+        if request.stale:
+            act = "lose"
+        elif acts and acts[0] in _FOR_EVER:
             act = acts[0]
         else:
             act = acts.popleft() if acts else "do"
-        if key in seen.burnt:
+        if request.key in seen.burnt:
             act = "burnt"
         if plan.burns and act in ("busy", "refused"):
-            seen.burnt.add(key)
-        seen.requests.append({"purpose": purpose, "key": key, "act": act, "call": call})
+            seen.burnt.add(request.key)
+        seen.requests.append({"purpose": purpose, "key": request.key, "act": act, "call": request.call})
         return act
 
     def make(self, order: str, key: str, *, partial: bool = False) -> Effect:
@@ -147,26 +174,45 @@ class World:
         """An effect by id."""
         return self._made.get(effect_id)
 
-    def later(self, act: Any) -> None:
+    def later(self, sent_at: float, order: str, act: Callable[[], None]) -> None:
         """Lets something land late, whether or not anybody still waits for it."""
+        self._late.append((sent_at + LATE_SECONDS, order, act))
 
-        async def land() -> None:
-            await asyncio.sleep(LATE_SECONDS)
+    def land(self) -> None:
+        """Lets everything land that is due: nothing is answered or made before that, however slow it all is."""
+        now = time.monotonic()
+        due = sorted((late for late in self._late if late[0] <= now), key=lambda late: late[0])
+        self._late = [late for late in self._late if late[0] > now]
+        for _, _, act in due:
             act()
 
-        task = asyncio.ensure_future(land())
-        self.landing.add(task)
-        task.add_done_callback(self.landing.discard)
+    async def noticed(self, order: str) -> None:
+        """One more request has arrived: for an effect, or a look-up."""
+        self.arrived[order] += 1
+        async with self.arrival:
+            self.arrival.notify_all()
+
+    async def count(self, prefix: str, least: int) -> int:
+        """How many requests have arrived for the orders of a prefix, once there are so many."""
+
+        def so_many() -> int:
+            return sum(count for order, count in self.arrived.items() if order.startswith(prefix))
+
+        async with self.arrival:
+            await self.arrival.wait_for(lambda: so_many() >= least)
+        return so_many()
 
     async def settled(self, prefix: str) -> dict[str, Any]:
         """What was seen of the orders of a prefix, once nothing is in the air any more."""
-        if self.landing:
-            await asyncio.wait(set(self.landing))
+        if awaited := [at for at, order, _ in self._late if order.startswith(prefix)]:
+            await asyncio.sleep(max(awaited) - time.monotonic())
+        self.land()
         return {
             order: {
                 "requests": seen.requests,
                 "effects": [{"id": e.id, "key": e.key, "partial": e.partial, "undone": e.undone} for e in seen.effects],
                 "look_ups": seen.look_ups,
+                "readings": seen.readings,
             }
             for order, seen in self.seen.items()
             if order.startswith(prefix)
@@ -206,48 +252,65 @@ class Server:
         world, split = self._world, urlsplit(target)
         query = {name: values[0] for name, values in parse_qs(split.query).items()}
         key, call = headers.get("idempotency-key", ""), headers.get("call-name", "")
+        world.land()
         match method, split.path.strip("/").split("/"):
             case "POST", ["effects"]:
-                return await self._effect(body["order"], key, call, reader)
+                await world.noticed(body["order"])
+                return await self._effect(body["order"], _Request(key, call, body), reader)
             case "GET", ["effects"]:
+                await world.noticed(query["order"])
                 world.of(query["order"]).look_ups += 1
                 if not world.plan(query["order"]).look_up:
                     return 404, {"error": "NO_LOOK_UP"}
                 made = world.of(query["order"]).effects
-                return 200, [{"id": e.id, "partial": e.partial} for e in made if e.key == query["key"]]
+                return 200, [{"id": e.id, "partial": e.partial} for e in made if e.key == query["key"] and not e.undone]
             case "POST", ["effects", effect_id, "undo"]:
                 effect = world.effect(effect_id)
-                return (404, {"error": "NO_SUCH"}) if effect is None else await self._undo(effect, key, call, reader)
+                if effect is None:
+                    return 404, {"error": "NO_SUCH"}
+                return await self._undo(effect, _Request(key, call, body), reader)
+            case "GET", ["targets", order]:
+                seen = world.of(order)
+                seen.readings += 1
+                changed = world.plan(order).changes and seen.readings > 1
+                return 200, {"effects": len(seen.effects), "version": "changed" if changed else "as it was"}
             case "PUT", ["orders"]:
                 for order, plan in body.items():
                     world.plans[order] = _plan(plan)
                 return 200, len(body)
+            case "PUT", ["passed"]:
+                for order, seconds in body.items():
+                    for effect in world.of(order).effects:
+                        effect.at -= seconds
+                return 200, len(body)
+            case "GET", ["arrived"]:
+                return 200, await world.count(query["prefix"], int(query["count"]))
             case "GET", ["orders"]:
                 return 200, await world.settled(query.get("prefix", ""))
         return 404, {"error": "NOT_FOUND"}
 
-    async def _effect(self, order: str, key: str, call: str, reader: asyncio.StreamReader) -> tuple[int, Any] | None:
-        world, act = self._world, self._world.next_act(order, "effect", key, call)
+    async def _effect(self, order: str, request: _Request, reader: asyncio.StreamReader) -> tuple[int, Any] | None:
+        world, act = self._world, self._world.next_act(order, "effect", request)
         if act == "late":
-            world.later(lambda: world.make(order, key))
+            world.later(request.sent_at, order, lambda: world.make(order, request.key))
             return await _until_gone(reader)
         refusal = _REFUSALS.get(act, ...)
         if refusal is not ...:
             return refusal
-        made = world.make(order, key, partial=act == "partial")
+        made = world.make(order, request.key, partial=act == "partial")
         if act == "hang":
             return await _until_gone(reader)
         return await _reply(act, (207 if made.partial else 201), {"id": made.id, "order": order})
 
-    async def _undo(self, effect: Effect, key: str, call: str, reader: asyncio.StreamReader) -> tuple[int, Any] | None:
-        world, act = self._world, self._world.next_act(effect.order, "undo", key, call)
+    async def _undo(self, effect: Effect, request: _Request, reader: asyncio.StreamReader) -> tuple[int, Any] | None:
+        world, act = self._world, self._world.next_act(effect.order, "undo", request)
         if act == "late":
-            world.later(lambda: world.take_back(effect, key))
+            world.later(request.sent_at, effect.order, lambda: world.take_back(effect, request.key))
             return await _until_gone(reader)
         refusal = _REFUSALS.get(act, ...)
         if refusal is not ...:
             return refusal
-        world.take_back(effect, key)
+        world.take_back(effect, request.key)
         if act == "hang":
             return await _until_gone(reader)
         return await _reply(act, 200, {"id": f"undo-{effect.id}", "order": effect.order})

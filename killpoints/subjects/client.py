@@ -23,10 +23,10 @@ class Unclear(Exception):
     """Whether the world did it cannot be told from what came back."""
 
 
-def make(world: str, order: str, key: str) -> str:
+def make(world: str, order: str, key: str, timeout: float = TIMEOUT_SECONDS) -> str:
     """Asks the world once for an order's effect. Returns its id. Raises `Refused` or `Unclear`."""
     try:
-        status, content = request(world, "POST", "/effects", {"order": order}, {"Idempotency-Key": key})
+        status, content = request(world, "POST", "/effects", {"order": order}, {"Idempotency-Key": key}, timeout)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise Unclear(type(error).__name__) from error
     if status == 201:
@@ -36,10 +36,10 @@ def make(world: str, order: str, key: str) -> str:
     raise Unclear(f"status {status}")
 
 
-def find(world: str, order: str, key: str) -> list[str]:
+def find(world: str, order: str, key: str, timeout: float = TIMEOUT_SECONDS) -> list[str]:
     """What a key has made. Raises `Unclear` when the world does not say."""
     try:
-        status, content = request(world, "GET", f"/effects?order={quote(order)}&key={quote(key)}", None, {})
+        status, content = request(world, "GET", f"/effects?order={quote(order)}&key={quote(key)}", None, {}, timeout)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise Unclear(type(error).__name__) from error
     if status != 200:
@@ -47,9 +47,11 @@ def find(world: str, order: str, key: str) -> list[str]:
     return [each["id"] for each in content]
 
 
-def request(world: str, method: str, path: str, body: Any, headers: dict[str, str]) -> tuple[int, Any]:
+def request(
+    world: str, method: str, path: str, body: Any, headers: dict[str, str], timeout: float = TIMEOUT_SECONDS
+) -> tuple[int, Any]:
     """One HTTP request over a connection of its own."""
-    connection = http.client.HTTPConnection(urlsplit(world).netloc, timeout=TIMEOUT_SECONDS)
+    connection = http.client.HTTPConnection(urlsplit(world).netloc, timeout=timeout)
     try:
         content = None if body is None else json.dumps(body)
         connection.request(method, path, content, {"Content-Type": "application/json", **headers})

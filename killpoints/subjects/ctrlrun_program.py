@@ -3,7 +3,8 @@
 Set up as its documentation has it: `idempotency_token()` goes to the world as the key; `NotExecuted` is raised where
 the world says that it did nothing, and only then is the action tried again; where the world can be searched by key a
 `reconcile` hook looks, eagerly and when an ambiguous effect blocks. The lease is short, so that what a dead process
-held is ambiguous soon. What stays ambiguous is "unknown", in CTRLRun's own sense.
+held is ambiguous soon; no reply is waited for for longer than that. What stays ambiguous is "unknown", in CTRLRun's own
+sense.
 """
 
 from __future__ import annotations

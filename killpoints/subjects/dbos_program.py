@@ -22,10 +22,10 @@ TRIES = 4
 
 
 @DBOS.step(retries_allowed=True, max_attempts=TRIES, interval_seconds=0.04, backoff_rate=2)
-def call(world: str, order: str) -> str:
+def call(world: str, order: str, timeout: float) -> str:
     """Asks the world once for an order's effect."""
     try:
-        return make(world, order, key=order)
+        return make(world, order, order, timeout)
     except Refused as error:
         if error.retryable:
             raise
@@ -33,9 +33,9 @@ def call(world: str, order: str) -> str:
 
 
 @DBOS.workflow()
-def fulfil(world: str, order: str) -> str:
+def fulfil(world: str, order: str, timeout: float) -> str:
     """The whole order: its one step."""
-    return call(world, order)
+    return call(world, order, timeout)
 
 
 def says(made: str) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def main(plan: dict[str, Any]) -> int:
     for order in plan["orders"]:
         name = order["order"]
         with SetWorkflowID(name):
-            handles[name] = DBOS.start_workflow(fulfil, plan["world"], name)
+            handles[name] = DBOS.start_workflow(fulfil, plan["world"], name, order["timeout"])
     report = {}
     for name, handle in handles.items():
         try:

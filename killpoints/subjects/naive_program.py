@@ -25,28 +25,28 @@ def main(plan: dict[str, Any]) -> int:
     known = read_report(progress)
     lock = Lock()
 
-    def one(order: str) -> None:
-        if order in known:
+    def one(order: dict[str, Any]) -> None:
+        if order["order"] in known:
             return
-        statement = attempt(plan["world"], order)
+        statement = attempt(plan["world"], order["order"], order["timeout"])
         with lock:
-            known[order] = statement
+            known[order["order"]] = statement
             write_report(progress, known)
 
     with ThreadPoolExecutor(16) as executor:
-        list(executor.map(one, [order["order"] for order in plan["orders"]]))
+        list(executor.map(one, plan["orders"]))
     write_report(Path(plan["report"]), known)
     return 0
 
 
-def attempt(world: str, order: str) -> dict[str, Any]:
+def attempt(world: str, order: str, timeout: float) -> dict[str, Any]:
     """Tries an order, and says what came of it."""
     detail = ""
     for number in range(TRIES):
         if number:
             pause(0.04 * 2**number)
         try:
-            made = make(world, order, key=order)
+            made = make(world, order, order, timeout)
         except Refused as error:
             detail = str(error)
             if not error.retryable:

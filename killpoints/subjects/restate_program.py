@@ -36,13 +36,13 @@ orders = restate.Workflow("Orders")
 
 
 @orders.main()
-async def run(ctx: restate.WorkflowContext, world: str) -> str:
+async def run(ctx: restate.WorkflowContext, asked: dict[str, Any]) -> str:
     """The whole order: its one step."""
     order = ctx.key()
 
     async def call() -> str:
         try:
-            return await asyncio.to_thread(make, world, order, order)
+            return await asyncio.to_thread(make, asked["world"], order, order, asked["timeout"])
         except Refused as error:
             if error.retryable:
                 raise
@@ -123,12 +123,12 @@ class Subject:
             except (OSError, http.client.HTTPException, ValueError):
                 pass
             pause(0.1)
-        names = [each["order"] for each in self._plan["orders"]]
-        for name in names:
-            while self.ask("ingress", "POST", f"/Orders/{name}/run/send", self._plan["world"])[0] not in (200, 202):
+        for each in self._plan["orders"]:
+            path = f"/Orders/{each['order']}/run/send"
+            while self.ask("ingress", "POST", path, {"world": self._plan["world"], **each})[0] not in (200, 202):
                 pause(0.1)
         report = {}
-        for name in names:
+        for name in (each["order"] for each in self._plan["orders"]):
             status, made = self.ask("ingress", "GET", f"/restate/workflow/Orders/{name}/attach")
             done = status == 200 and bool(made)
             detail = "" if status == 200 else str((made or {}).get("message", status))

@@ -146,7 +146,9 @@ class Cloud:
         queue = self.resources["ApprovalsDeadLetters"]["PhysicalResourceId"]
         wanted = {"QueueUrl": queue, "AttributeNames": ["QueueArn"]}
         arn = self.client("sqs").get_queue_attributes(**wanted)["Attributes"]["QueueArn"]
+        # Of all services, for this one the command line does not look for its endpoint in the environment.
         command = [self.environment["AWS"], "sqs", "start-message-move-task", "--source-arn", arn]
+        command += ["--endpoint-url", self.shim.url]
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr
 

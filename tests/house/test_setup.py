@@ -92,3 +92,24 @@ def test_an_old_python_is_refused_with_a_way_out(checkout: Path) -> None:
     assert "Python 3.11 or newer, and /bin/false is not one" in refused.stderr
     assert "make setup PYTHON=" in refused.stderr
     assert calls(checkout) == 0
+
+
+def test_peers_are_installed_once_and_again_when_their_list_changes(checkout: Path) -> None:
+    """The peers of a comparison have an environment of their own, made by one script from one list."""
+    shutil.copy(ROOT / "scripts/peers.sh", checkout / "scripts")
+    (checkout / "kit").mkdir()
+    wanted = checkout / "kit" / "requirements-peers.txt"
+    wanted.write_text("peer==1\n")
+
+    def peers(*arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": "/usr/bin:/bin", "PYTHON": "./interpreter"}
+        command = ["sh", "scripts/peers.sh", *arguments]
+        return subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
+
+    assert [peers("kit", ".venv").returncode for _ in range(2)] == [0, 0]
+    assert calls(checkout) == 1
+    wanted.write_text("peer==2\n")
+    assert peers("kit", ".venv").returncode == 0
+    assert calls(checkout) == 2
+    nowhere = peers("nowhere", ".venv")
+    assert (nowhere.returncode, "nowhere" in nowhere.stderr) == (2, True)

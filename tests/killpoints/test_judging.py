@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from killpoints.judge import Says, judge
-from killpoints.oracle import BROKEN, allowed, broken_off, unclear_calls
+from killpoints.oracle import BROKEN, allowed, broken_off, possible, unclear_calls
 
 PERMIT, SETTLED = "commit(StartAttempt+TakePermit) after", "commit(RecordOutcome+SettlePermit+UpdateAttempt) after"
 MADE = {"id": "e1", "key": "k", "partial": False, "undone": 0}
@@ -95,6 +95,32 @@ def test_what_could_have_been_known_of_a_key() -> None:
     assert allowed("briefly_searched", seen(acts=("do",)), (PERMIT, "killed"), forgotten=True) == {Says.DONE}
 
 
+def test_what_could_have_been_known_of_an_undo() -> None:
+    """It is taken back unless that is refused; not known only where nothing tells, or nothing is answered any more."""
+    made = ("commit(CreateIntent+ReserveRequest) after", PERMIT, SETTLED, "commit(CreateIntent) after")
+    died = (*made, "commit(RecordOutcome+TakePermit+UpdateAttempt) after", "killed")
+    cases: list[tuple[str, tuple[str, ...], tuple[str, ...], Says]] = [
+        ("reversible", (), made, Says.TAKEN_BACK),
+        ("reversible", ("drop", "do"), made, Says.TAKEN_BACK),
+        ("reversible", ("refused",), made, Says.DONE),
+        ("reversible", ("drop", "refused"), made, Says.UNKNOWN),
+        ("reversible", (), died, Says.TAKEN_BACK),
+        ("reversible_unsafe", ("do",), made, Says.TAKEN_BACK),
+        ("reversible_unsafe", ("lose",), made, Says.UNKNOWN),
+        ("reversible_unsafe", (), died, Says.UNKNOWN),
+        ("reversible_unsafe", (), (PERMIT, "killed", *made), Says.TAKEN_BACK),
+    ]
+    for kind, undo, journal, honest in cases:
+        assert allowed(kind, seen(MADE, undo=undo), journal) == {honest}, (kind, undo, journal)
+
+
+def test_what_could_have_been_known_of_a_preview() -> None:
+    """Changed after it was approved, nothing may be called; changed before, the change is what was approved."""
+    read, created = "preview shop.previewed after", "commit(CreateIntent+ReserveRequest) after"
+    assert allowed("previewed", seen(), (read, created, read), changes=True) == {Says.NOT_DONE}
+    assert allowed("previewed", seen(MADE), (read, "killed", read, created, read), changes=True) == {Says.DONE}
+
+
 def test_of_which_call_a_process_died() -> None:
     """The first call or a later one, by the commits around it; a death between calls is of none."""
     settled = "commit(SettlePermit+UpdateAttempt) after"
@@ -104,13 +130,27 @@ def test_of_which_call_a_process_died() -> None:
     assert unclear_calls((PERMIT, settled, again, "killed")) == (False, True)
 
 
+def test_a_commit_that_was_under_way_may_be_durable() -> None:
+    """Killed after another commit, it may or may not be; killed before its own, it is not; after its own, it is."""
+    before, log = SETTLED.replace(" after", " before"), "commit(AppendToLog) after"
+    assert possible((PERMIT, before, log, "killed", "next")) == [
+        [PERMIT, before, log, "killed", "next"],
+        [PERMIT, before, log, SETTLED, "killed", "next"],
+    ]
+    assert possible((PERMIT, before, "killed")) == [[PERMIT, before, "killed"]]
+    assert possible((before, SETTLED, "killed")) == [[before, SETTLED, "killed"]]
+    assert possible((PERMIT, before, log)) == [[PERMIT, before, log]]
+
+
 def test_a_call_that_broke_off_by_itself(tmp_path: Path) -> None:
     """It is a fact of the machine; one that the world broke off is none, and neither is another order's."""
     done, either = frozenset({Says.DONE}), {Says.DONE, Says.UNKNOWN, Says.NOT_DONE}
     (tmp_path / BROKEN).write_text("o 1\nother 2\n")
     met: dict[str, Any] = {"effects": [], "requests": [{"purpose": "effect", "key": "k", "act": "drop", "call": "1"}]}
-    assert broken_off(tmp_path, "o", done, met) == done
-    assert broken_off(tmp_path, "o", done, {**met, "requests": [{**met["requests"][0], "act": "do"}]}) == either
-    assert broken_off(tmp_path, "o", done, seen()) == either
-    assert broken_off(tmp_path, "nobody", done, seen()) == done
-    assert broken_off(tmp_path, "o", done, seen(MADE)) == {Says.DONE, Says.UNKNOWN}
+    assert broken_off(tmp_path, "o", "keyed", done, met) == done
+    assert (
+        broken_off(tmp_path, "o", "keyed", done, {**met, "requests": [{**met["requests"][0], "act": "do"}]}) == either
+    )
+    assert broken_off(tmp_path, "o", "keyed", done, seen()) == either
+    assert broken_off(tmp_path, "nobody", "keyed", done, seen()) == done
+    assert broken_off(tmp_path, "o", "keyed", done, seen(MADE)) == {Says.DONE, Says.UNKNOWN}

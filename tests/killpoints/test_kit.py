@@ -11,6 +11,8 @@ HOW_IT_GOES = {
     "commit(StartAttempt+TakePermit)": 2,
     "call shop.keyed": 3,
     "call shop.take_back": 3,
+    "preview shop.previewed": 2,
+    "commit(CreateIntent)": 2,
     "commit(RecordOutcome+SettlePermit+UpdateAttempt)": 2,
     "look-up shop.searched": 2,
 }
@@ -32,9 +34,11 @@ async def test_killed_and_paused_at_every_point_around_a_call(tmp_path: Path) ->
     points = found.content["points"]
     for name, sides in HOW_IT_GOES.items():
         assert sum(point.startswith(f"{name} ") for point in points) == sides, name
+    undone = next(row for row in found.content["rows"] if row["tool"] == "reversible")
+    assert undone["said"] == {"taken back": undone["wanted"]}, "killed or not, what is undone is undone"
     known = {row["tool"]: row["did_not_know"] for row in found.content["rows"]}
     assert known["unsafe"] > 0, "of an unsafe tool nobody can know"
-    assert known["keyed"] == known["searched"] == known["partial"] == 0
+    assert known["keyed"] == known["searched"] == known["partial"] == known["reversible"] == 0
 
 
 async def test_killed_again_during_recovery(tmp_path: Path) -> None:

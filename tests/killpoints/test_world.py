@@ -1,12 +1,15 @@
 """The world does each thing that it can be told to, and counts it."""
 
 import asyncio
+import http.client
+import time
 from typing import Any
 
 import pytest
 
 from killpoints.harness import WorldProcess
 from killpoints.subjects.client import Refused, Unclear, find, make, request
+from killpoints.world import LATE_SECONDS
 
 
 async def said(world: WorldProcess, order: str, key: str = "k") -> str:
@@ -75,6 +78,40 @@ async def test_a_refusal_for_good_stays_and_may_burn_the_key(world: WorldProcess
     assert [await said(world, "stays") for _ in range(3)] == ["refused NO_STOCK"] * 3
     await told(world, "burns", effect=["busy"], burns=True)
     assert [await said(world, "burns", key) for key in ("a", "a", "b")] == ["refused BUSY", "refused KEY_BURNT", "done"]
+
+
+async def test_what_is_late_is_late_by_when_it_was_sent(world: WorldProcess) -> None:
+    """A slow machine moves no promise: it has landed when it is looked for, and what comes too late is never done."""
+
+    async def send(order: str, ago: float) -> str:
+        body = {"order": order, "sent_at": time.monotonic() - ago}
+        with_key = {"Idempotency-Key": "k"}
+        try:
+            await asyncio.to_thread(request, world.url, "POST", "/effects", body, with_key, 0.05)
+        except (OSError, http.client.HTTPException):
+            return "unclear"
+        return "done"
+
+    await told(world, "late", effect=["late"], look_up=True)
+    assert await send("late", LATE_SECONDS - 0.01) == "unclear"
+    assert len(await asyncio.to_thread(find, world.url, "late", "k")) == 1
+    assert [await send("stale", LATE_SECONDS + 1), await made(world, "stale")] == ["unclear", 0]
+
+
+async def test_time_passes_for_keys_when_it_is_told_so(world: WorldProcess) -> None:
+    """Nobody has to wait until a key is forgotten."""
+    await told(world, "o", keys=60)
+    assert await said(world, "o") == "done"
+    await world.passed({"o": 61})
+    assert await said(world, "o") == "done"
+    assert await made(world, "o") == 2
+
+
+async def test_a_target_is_changed_after_its_first_reading(world: WorldProcess) -> None:
+    """A preview shows one version, and the reading before the call another one."""
+    await told(world, "o", changes=True)
+    read = [(await asyncio.to_thread(request, world.url, "GET", "/targets/o", None, {}))[1] for _ in range(3)]
+    assert read[0] != read[1] == read[2]
 
 
 async def test_without_look_up_it_does_not_say(world: WorldProcess) -> None:

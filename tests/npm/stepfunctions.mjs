@@ -29,8 +29,9 @@ async function invoke({ FunctionName, Payload }) {
 const tasks = Object.entries(definition.States).filter(([, state]) => state.Type === "Task");
 const taskResourceLocalHandlers = Object.fromEntries(tasks.map(([name]) => [name, invoke]));
 
+const machine = new StateMachine(definition);
+
 async function run(input) {
-  const machine = new StateMachine(definition);
   const execution = machine.run(input, { overrides: { taskResourceLocalHandlers } });
   const ended = execution.result.then(
     () => ({ status: "SUCCEEDED" }),
