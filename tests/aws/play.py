@@ -92,7 +92,7 @@ _FATES: Final = {
 """Scenario → whose process dies when that event has been committed, and before it hears of it."""
 _LONG: Final = ("switched-during", "cancelled-during", "dies-after-the-permit", slug("refused to the last"))
 """Those that wait for long: they begin first."""
-_AT_ONCE: Final = 5
+_AT_ONCE: Final = 4
 """How many others run at a time: a function has one process here, and whoever waits for it for too long gives up."""
 PLAYED: Final = tuple(
     (by, scenario)

@@ -65,7 +65,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, 
             directory = shared / "aws"
             shutil.rmtree(directory, ignore_errors=True)
             directory.mkdir()
-            written.write_text(json.dumps(perform(directory)))
+            written.write_text(json.dumps(perform(directory), default=str))
     found: dict[str, Any] = json.loads(written.read_text())
     return found
 
