@@ -137,6 +137,47 @@ def test_a_look_up_tool_without_a_look_up() -> None:
         InProcessToolPlane([Broken()], EnvFileSecrets({}))
 
 
+async def test_a_tool_may_be_called_close() -> None:
+    """The name is the obvious one for taking back what was opened; letting go of connections has another."""
+
+    class Tickets(Connector):
+        name = "tickets"
+        let_go = 0
+
+        @tool(write=WriteMode.IDEMPOTENT, undo="close")
+        async def create(self, args: Words, call: ToolCall) -> ToolResult:
+            """Opens a ticket."""
+            return ToolResult()
+
+        @tool(write=WriteMode.IDEMPOTENT)
+        async def close(self, args: Words, call: ToolCall) -> ToolResult:
+            """Closes a ticket."""
+            return ToolResult()
+
+        async def aclose(self) -> None:
+            """Counts."""
+            self.let_go += 1
+
+    connector = Tickets()
+    plane = InProcessToolPlane([connector], EnvFileSecrets({}))
+    assert set(plane.definitions()) == {"tickets.create", "tickets.close"}
+    await plane.close()
+    assert connector.let_go == 1
+
+
+def test_a_tool_with_a_name_of_every_connector() -> None:
+    """It would be called where the connector is meant; the class is refused."""
+    with pytest.raises(ConfigurationError, match="'doctor' of Ill"):
+
+        class Ill(Connector):
+            name = "ill"
+
+            @tool(write=WriteMode.IDEMPOTENT)
+            async def doctor(self, args: Words, call: ToolCall) -> ToolResult:  # type: ignore[override]
+                """Sends for one."""
+                return ToolResult()
+
+
 def test_whether_an_undoing_tool_can_be_searched() -> None:
     """What is pinned of it is what its own declaration says, whatever the semantics it was given say."""
 

@@ -123,6 +123,24 @@ output() { printf '%s\n' "$outputs" | awk -v key="$1" '$1 == key { print $2 }'; 
 } >"$env"
 say "deploy: outputs are in $env"
 
+# The key that signs the ledger's logs is made once, and goes nowhere but into its secret.
+parameter() {
+    "$AWS" cloudformation describe-stacks --stack-name "$prefix" --output text \
+        --query "Stacks[0].Parameters[?ParameterKey=='$1'].ParameterValue"
+}
+secret=$(parameter SecretsPrefix)/ledger
+named=$(parameter LedgerKeys)
+if [ -z "$named" ] && ! "$AWS" secretsmanager describe-secret --secret-id "$secret" >/dev/null 2>&1; then
+    say "deploy: making the key that signs the ledger: the secret $secret"
+    made=$(umask 077 && mktemp)
+    "${PYTHON:-$root/.venv/bin/python}" -c 'import json
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from enactor.domain.note import Signer
+print(json.dumps({"key": Signer(Ed25519PrivateKey.generate()).pem()}))' >"$made"
+    "$AWS" secretsmanager create-secret --name "$secret" --secret-string "file://$made" >/dev/null
+    rm -f "$made"
+fi
+
 # The first opening of the store says how it is laid out; of all functions the sweeper alone may write that.
 answer=$(mktemp)
 "$AWS" lambda invoke --function-name "$prefix-sweeper" --payload '{}' "$answer" >/dev/null

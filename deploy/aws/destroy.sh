@@ -1,6 +1,7 @@
 #!/bin/sh
 # Takes a deployment down again. The tables, with the ledger, and the bucket of artifacts stay, and a later deploy.sh of
-# the same prefix takes them over.
+# the same prefix takes them over. Secrets stay in any case: other deployments may use them, and the ledger's key vouches
+# for checkpoints that are held elsewhere.
 #
 #   sh deploy/aws/destroy.sh [--prefix NAME] [--delete-data NAME]
 #
@@ -15,7 +16,7 @@ while [ $# -gt 0 ]; do
     case $1 in
         --prefix) prefix=$2; shift 2 ;;
         --delete-data) delete=${2:-}; shift 2 ;;
-        *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
 done
 if [ -n "$delete" ] && [ "$delete" != "$prefix" ]; then

@@ -8,7 +8,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, cast
 
+import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from deploy.aws.generator.functions import FUNCTIONS, WRITERS
 from deploy.aws.generator.template import template
@@ -18,6 +20,8 @@ from enactor.conformance.engine import SCENARIOS, EngineConformance, quiet
 from enactor.conformance.target import Act
 from enactor.conformance.world import ACCOUNT, ANA, TENANT, World, open_world
 from enactor.domain.attempt import RunStatus
+from enactor.domain.note import Signer
+from enactor.functions.checkpointer import checkpoint_all, keeper_of
 from enactor.functions.clients import Bus
 from enactor.functions.composition import Parts
 from enactor.functions.environment import environment
@@ -92,7 +96,7 @@ class NoBus(Bus):
 
 
 async def everything(made: Functions, world: World, aws: SimulatedAws) -> None:
-    """Every way that a run can take, the sweeper's and the publisher's work, and somebody who looks and decides."""
+    """Every way that a run can take, what the schedules do, and somebody who looks and decides."""
     world.service = world.service_with(aws)
     await aws.start()
     for kind, script, _ in SCENARIOS.values():
@@ -151,7 +155,9 @@ async def test_what_a_run_costs(functions: tuple[Functions, World]) -> None:
     assert sum(times for function, times in snapshots.items() if function != "api") <= 5
 
 
-async def test_every_call_is_granted_and_every_grant_is_used(functions: tuple[Functions, World]) -> None:
+async def test_every_call_is_granted_and_every_grant_is_used(
+    functions: tuple[Functions, World], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Over every way that a run can take. The API, which reads everything for people, is held to its grants alone."""
     made, world = functions
     aws = SimulatedAws(world, store_of=cast(Callable[[str], Any], made.stores.__getitem__))
@@ -159,6 +165,12 @@ async def test_every_call_is_granted_and_every_grant_is_used(functions: tuple[Fu
     read = environment({"ENACTOR_STORE": "dynamodb://us-east-1"})
     parts = Parts(environment=read, store=made.stores["publisher"], clock=cast(Any, world.clock), context=world.ctx)
     assert await publish_from(parts, NoBus("bus"), Enough()) > 20
+    signer = Signer(Ed25519PrivateKey.generate())
+    monkeypatch.setenv("LOG_KEY", signer.pem())
+    signing = environment({"ENACTOR_STORE": "dynamodb://us-east-1", "ENACTOR_LEDGER__SIGNING_KEYS": "env:LOG_KEY"})
+    keeper = keeper_of(msgspec.structs.replace(parts, environment=signing, store=made.stores["checkpointer"]))
+    for _ in range(2):
+        assert (await checkpoint_all(keeper, "cc-native"))["checkpoints"] > 0
     await aws.drain(5)
     tables = {grant for grant in granted(template()) if grant[1].startswith("dynamodb:")}
     asked = made.grants()

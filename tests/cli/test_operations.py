@@ -68,17 +68,19 @@ def test_a_report_is_asked_for_and_paged(api: Canned) -> None:
 
 
 def test_switches_are_listed(api: Canned) -> None:
-    """Scope, state, reason and who; the platform's say nothing of whom."""
+    """Scope, state, reason and who; the platform's say nothing of whom. Every page is read: one may hold what is on."""
     items = [
         {"scope": "tenant", "enabled": True, "reason": "Stop.", "set_by": "dev:olga", "set_at": "t1"},
         {"scope": "global", "enabled": False, "reason": "Over.", "set_by": None, "set_at": "t2"},
     ]
-    api.on("GET", "/v1/kill-switches", {"items": items, "next_token": None})
+    api.on("GET", "/v1/kill-switches", {"items": items[:1], "next_token": "n"})
+    api.on("GET", "/v1/kill-switches", {"items": items[1:], "next_token": None})
     assert run("kill-switch", "list").stdout.splitlines()[1:] == [
         "tenant\ton\tStop.\tdev:olga\tt1",
         "global\toff\tOver.\t\tt2",
     ]
-    assert json.loads(run("kill-switch", "list", "--json").stdout)["items"] == items
+    assert [request.query for request in api.requests] == ["", "limit=100&next_token=n"]
+    assert json.loads(run("kill-switch", "list", "--json").stdout) == {"items": items[1:], "next_token": None}
 
 
 @pytest.mark.parametrize(

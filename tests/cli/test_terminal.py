@@ -1,5 +1,6 @@
 """What a person at a terminal sees, and what a pipe gets."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,17 @@ def test_a_terminal_gets_colours_and_a_pipe_does_not(api: Canned) -> None:
         assert piped.returncode == 0
         assert piped.stdout.isascii()
         assert "\x1b" not in piped.stdout
+
+
+@pytest.mark.parametrize("width", ["60", "80", "140"])
+def test_an_id_on_a_terminal_can_be_copied(api: Canned, width: str) -> None:
+    """However narrow the terminal, no id and no status is broken, and no line is longer than it."""
+    waiting = execution(status="PENDING_APPROVAL", summary="Write the internal note of the customer who called back")
+    api.on("GET", "/v1/executions", {"items": [waiting, waiting], "next_token": None})
+    status, shown = start_on_terminal("list", COLUMNS=width, NO_COLOR="1")
+    assert (status, shown.count(INTENT_ID), shown.count("PENDING_APPROVAL")) == (0, 2, 2)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert all(len(line.rstrip()) <= int(width) for line in plain.splitlines())
 
 
 def test_an_empty_listing_is_a_sentence_on_a_terminal(api: Canned) -> None:

@@ -260,6 +260,8 @@ def test_what_is_no_bundle_is_refused() -> None:
             verify_bundle(broken)
     with pytest.raises(InvalidInput):
         verify_bundle([lines[0], *lines])
+    with pytest.raises(InvalidInput, match="cut off after 2 entries"):
+        verify_bundle(lines[:-2])
 
 
 def test_a_member_that_nobody_hashed_is_refused() -> None:

@@ -207,6 +207,9 @@ LISTS = [
     ("/v1/ledger", {}),
     ("/v1/objects", {"type": "note"}),
     ("/v1/kill-switches/tenant/report", {}),
+    ("/v1/kill-switches", {}),
+    ("/v1/budgets", {}),
+    ("/v1/connectors", {}),
 ]
 
 
@@ -237,19 +240,22 @@ async def test_a_page_token_of_elsewhere_is_refused(world: World, path: str, par
 
 @pytest.mark.parametrize("path", ["/v1/intents", "/v1/executions", "/v1/ledger"])
 async def test_pages_hold_everything_once(world: World, path: str) -> None:
-    """Following next_token gives every item once, in one order, until there is none; another tenant's token is none."""
+    """Following next_token gives every item once, in one order; a token is good for its own tenant and listing."""
     for _ in range(3):
         await world.executed()
     caller = world.caller("all", *EVERY_ROLE)
     whole = (await caller.get(path, limit="100")).json()["items"]
     paged: list[Any] = []
     token = None
+    others = {"/v1/intents", "/v1/executions", "/v1/ledger"} - {path}
     while True:
         page = (await caller.get(path, limit="2", **({"next_token": token} if token else {}))).json()
         paged += page["items"]
         if token := page["next_token"]:
             elsewhere = world.caller("all", *EVERY_ROLE, tenant="globex")
             problem(await elsewhere.get(path, limit="2", next_token=token), 400, "INVALID_PAGE_TOKEN")
+            for other in others:
+                problem(await caller.get(other, limit="2", next_token=token), 400, "INVALID_PAGE_TOKEN")
         else:
             break
     assert paged == whole
@@ -324,3 +330,26 @@ async def test_resolving_what_is_not_in_doubt(world: World) -> None:
     body = {"resolution": "NOT_EXECUTED", "comment": "x", "external_object_refs": [ref]}
     problem(await olga.post(path, body), 400, "INVALID_INPUT")
     problem(await olga.post(path, {"resolution": "PERHAPS", "comment": "x"}), 400, "INVALID_INPUT")
+
+
+async def test_short_lists_have_pages_too(world: World) -> None:
+    """Switches, budgets and revisions come page by page, each item once; a token is good for its own list only."""
+    caller = world.caller("all", *EVERY_ROLE)
+    for name in ("A", "B", "C"):
+        await caller.put(f"/v1/kill-switches/action-type:{name}", {"enabled": True, "reason": "Stop."})
+        await caller.put(f"/v1/budgets/{name}", {"max_executions": 1, "window_seconds": 60})
+    intent = await world.proposed()
+    edited = intent["approval_digest"]
+    for title in ("second", "third"):
+        body = {"parameters": {"title": title}}
+        path = f"/v1/intents/{intent['action_intent_id']}/parameters"
+        edited = (await caller.put(path, body, {"If-Match": f'"{edited}"'})).json()["approval_digest"]
+    paths = ("/v1/kill-switches", "/v1/budgets", f"/v1/intents/{intent['action_intent_id']}/revisions")
+    for path in paths:
+        whole = (await caller.get(path)).json()
+        assert (len(whole["items"]), whole["next_token"]) == (3, None)
+        first = (await caller.get(path, limit="2")).json()
+        rest = (await caller.get(path, limit="2", next_token=first["next_token"])).json()
+        assert (first["items"] + rest["items"], rest["next_token"]) == (whole["items"], None)
+        for other in set(paths) - {path}:
+            problem(await caller.get(other, next_token=first["next_token"]), 400, "INVALID_PAGE_TOKEN")

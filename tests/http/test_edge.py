@@ -42,7 +42,6 @@ def test_every_error_has_its_status() -> None:
         "PAYLOAD_TOO_LARGE": 413,
         "INVALID_PARAMETERS": 422,
         "IDEMPOTENCY_KEY_REUSED": 422,
-        "PRECONDITION_REQUIRED": 428,
         "TOO_MANY_PENDING": 429,
         "STORE_FAILED": 503,
         "UNAVAILABLE": 503,

@@ -188,11 +188,11 @@ class TestEditing:
         problem(await world.ana.post(f"{path}/approve", body), 403, "SELF_DECISION_FORBIDDEN")
 
     async def test_an_edit_says_what_it_edits(self, world: World) -> None:
-        """Without If-Match 428; with another digest, none, or a weak tag 412; and nothing was changed."""
+        """Without If-Match, with another digest, none, or a weak tag: 412, and nothing was changed."""
         intent = await world.proposed()
         path = f"/v1/intents/{intent['action_intent_id']}/parameters"
         body = {"parameters": {"title": "Better"}}
-        problem(await world.ana.put(path, body), 428, "PRECONDITION_REQUIRED")
+        problem(await world.ana.put(path, body), 412, "PRECONDITION_FAILED")
         stale = problem(await world.ana.put(path, body, {"if-match": '"stale"'}), 412, "PRECONDITION_FAILED")
         assert stale["current_digest"] == intent["approval_digest"]
         for tag in ("*", f'W/"{intent["approval_digest"]}"', intent["approval_digest"], '"'):

@@ -141,7 +141,7 @@ async def test_lists_are_alike(document: Any) -> None:
         reference = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
         properties = document["components"]["schemas"][reference.rpartition("/")[2]]["properties"]
         assert "next_token" in properties, path
-    assert paged == 7
+    assert paged == 11
 
 
 async def test_no_secret_and_no_machine_is_in_it(document: Any) -> None:

@@ -172,6 +172,17 @@ class TestRegistry:
         assert {NOTE, "NOTE_STRICT"} <= set(names)
         assert (await world.proposed("NOTE_STRICT", title="x"))["required_approvals"] == 2
 
+    async def test_the_specifications_members(self, world: World) -> None:
+        """The tool's schema version may be said again, and a strategy alone is enough; AUTOMATIC is the tool's own."""
+        root = world.caller("root", "platform_admin", tenant="")
+        said = {**self.ENTRY, "tool_schema_version": "1"}
+        for number, strategy in enumerate(("MANUAL", "AUTOMATIC")):
+            answer = await root.post("/v1/action-types", {**said, "compensation_strategy": strategy})
+            assert (answer.status_code, answer.json()["entry"]["registry_version"]) == (201, number + 1)
+            compensation = answer.json()["entry"]["compensation"]
+            undoing = "internal.delete_object" if strategy == "AUTOMATIC" else None
+            assert (compensation["strategy"], compensation["tool_name"]) == (strategy, undoing)
+
     async def test_what_weakens_needs_two(self, world: World) -> None:
         """Lowering risk waits for a second platform administrator: 202, then 201."""
         root, other = (world.caller(who, "platform_admin", tenant="") for who in ("root", "other"))
@@ -223,6 +234,9 @@ class TestRegistry:
             {"caps": {"retry_count": -1}},
             {"risk_class": "NONE"},
             {"surprise": 1},
+            {"tool_schema_version": "7"},
+            {"compensation_strategy": "SOMEHOW"},
+            {"compensation_strategy": "NONE", "compensation": {"strategy": "MANUAL"}},
         ],
     )
     async def test_an_entry_that_does_not_fit(self, world: World, change: dict[str, Any]) -> None:

@@ -37,7 +37,7 @@ async def test_a_token_is_good_at_one_face(key_file: Path) -> None:
             world.deps, authenticator=authenticator, settings=HttpSettings(), metrics=Metrics()
         )
         app = create_app(deps)
-        doors = doors_of(settings, world.assembly, deps)
+        doors = doors_of(settings, world.assembly.direct, deps)
         for door in doors:
             app.router.routes.extend(door.routes())
             await door.start()

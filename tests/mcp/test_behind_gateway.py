@@ -129,7 +129,7 @@ async def rig_of(key_file: Path, there: Callable[[ManualClock], Target] = Target
     ):
         # Whoever came second has registered its own tools last; what is proposed here is pinned to what is here.
         await here.assembly.service.registry.ensure_defaults(here.assembly.tools.action_types())
-        (door,) = doors_of(settings, other.assembly, other.deps)
+        (door,) = doors_of(settings, other.assembly.direct, other.deps)
         other.app.router.routes.extend(door.routes())
         await door.start()
         seen = Seen(other.app)
@@ -245,7 +245,7 @@ async def test_one_process_calls_its_own_gateway(key_file: Path) -> None:
     settings = settings_of(key_file, listening.getsockname()[1], "bank")
     detour = detour_of(settings, store, clock, SeededRandomness(7))
     async with world_of(key_file, clock=clock, store=store, detour=detour) as world:
-        (door,) = doors_of(settings, world.assembly, world.deps)
+        (door,) = doors_of(settings, world.assembly.direct, world.deps)
         world.app.router.routes.extend(door.routes())
         await door.start()
         seen = Seen(world.app)
@@ -276,7 +276,7 @@ async def test_a_token_goes_no_further_than_the_gateway(key_file: Path, tmp_path
     async with Hostile(behave) as server:
         plane = McpToolPlane([rig.target(McpServer(name="tickets", url=server.url, rules=CREATE))], rig.clock)
         async with world_of(key_file, clock=rig.clock, store=store, detour=detour, mcp=plane) as world:
-            (door,) = doors_of(settings, world.assembly, world.deps)
+            (door,) = doors_of(settings, world.assembly.direct, world.deps)
             world.app.router.routes.extend(door.routes())
             await door.start()
             seen = Seen(world.app)

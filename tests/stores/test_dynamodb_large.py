@@ -16,10 +16,15 @@ from enactor.conformance.clocks import ManualClock, SeededRandomness
 from enactor.conformance.store.base import closed, creation, running, start
 from enactor.domain.errors import InvalidInput, StoreFailed
 from enactor.domain.intent import ActionIntent, IntentStatus
+from enactor.gateway.artifacts import FileArtifacts
 from enactor.gateway.aws_artifacts import S3Artifacts
 from enactor.ports.commands import Conflict, ConflictKind, EraseIntent, UpdateIntent
 from enactor.ports.store import ExecutionFilter
+from enactor.settings import Settings
 from enactor.stores.dynamodb.client import sdk_client
+from enactor.wiring.assembly import artifacts_of, open_store
+from enactor.wiring.mcp import surroundings
+from enactor.wiring.serving import _Process
 
 BUCKET = "enactor-artifacts"
 
@@ -66,6 +71,38 @@ async def test_artifacts_are_a_tenants_own(bucket: Any) -> None:
     assert names(bucket) == []
     with pytest.raises(StoreFailed, match="NoSuchBucket"):
         await S3Artifacts(bucket, "no-such-bucket").put(TENANT, b"x")
+
+
+async def test_every_version_is_forgotten(bucket: Any) -> None:
+    """A bucket with versions keeps no old one, and no marker; what only begins alike stays."""
+    bucket.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    artifacts = S3Artifacts(bucket, BUCKET)
+    reference = await artifacts.put(TENANT, b"a long answer")
+    (name,) = names(bucket)
+    bucket.put_object(Bucket=BUCKET, Key=f"{name}-other", Body=b"another object")
+    bucket.delete_object(Bucket=BUCKET, Key=name)
+    await artifacts.put(TENANT, b"a long answer")
+    await artifacts.forget(TENANT, reference)
+    left = bucket.list_object_versions(Bucket=BUCKET)
+    assert [it["Key"] for it in left["Versions"]] == [f"{name}-other"]
+    assert "DeleteMarkers" not in left
+    bucket.delete_object(Bucket=BUCKET, Key=f"{name}-other", VersionId=left["Versions"][0]["VersionId"])
+
+
+async def test_a_server_erases_where_its_answers_are(
+    emulator: Emulator, dynamo: Any, bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bucket of the store's URL is where answers are put aside, and what erasing reaches; without one, a folder."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", emulator.endpoint)
+    settings = Settings(store=f"dynamodb://{REGION}?artifacts={BUCKET}/answers")
+    reference = await surroundings(settings, ManualClock()).artifacts.put(TENANT, b"a long answer")
+    store = await open_store(settings.store, ManualClock())
+    service = _Process(settings)._assemble(store).service
+    assert service.erasures._artifacts is not None
+    await service.erasures._artifacts.forget(TENANT, reference)
+    assert names(bucket) == []
+    await store.close()
+    assert isinstance(artifacts_of(Settings()), FileArtifacts)
 
 
 async def test_an_intent_may_be_larger_than_an_item(

@@ -12,6 +12,8 @@ from enactor.engines.stepfunctions.definition import definition
 RUNTIME = "python3.13"
 ARCHITECTURE = "arm64"
 MACHINE = "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:stateMachine:${Prefix}-action-execution"
+_NAMED = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:"
+"""What the ARNs of secrets begin with; Secrets Manager ends each with six characters of its own."""
 _TABLE = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${Prefix}-"
 
 
@@ -67,13 +69,20 @@ def variables(function: Function) -> dict[str, Any]:
         found["ENACTOR_AWS__STATE_MACHINE"] = {"Fn::Sub": MACHINE}
     if function.publishes:
         found["ENACTOR_AWS__EVENT_BUS"] = {"Fn::Sub": "${Prefix}-events"}
+    if function.signs:
+        found["ENACTOR_LEDGER__ORIGIN"] = {"Ref": "LedgerOrigin"}
+        found["ENACTOR_LEDGER__SIGNING_KEYS"] = {
+            "Fn::If": ["NamedLedgerKeys", {"Ref": "LedgerKeys"}, {"Fn::Sub": "aws-sm:${SecretsPrefix}/ledger#key"}]
+        }
     if function.settings:
         found["ENACTOR_CONNECTORS"] = {"Ref": "Connectors"}
         found["ENACTOR_CONNECTOR_SETTINGS"] = {"Ref": "ConnectorSettings"}
         found["ENACTOR_MCP_SERVERS"] = {"Ref": "McpServers"}
+        found |= _behind_gateway()
         found["ENACTOR_MCP__ARTIFACTS"] = "/tmp/enactor"  # noqa: S108 - a function's own, and the one place it can write
         found["ENACTOR_AWS__ARTIFACTS"] = {"Fn::Sub": "${Prefix}-artifacts-${AWS::AccountId}-${AWS::Region}"}
     if function.name == "api":
+        found["ENACTOR_LEDGER__WITNESSES"] = {"Ref": "LedgerWitnesses"}
         found["ENACTOR_ISSUERS"] = {
             "Fn::If": [
                 "ByClientId",
@@ -84,12 +93,26 @@ def variables(function: Function) -> dict[str, Any]:
     return found
 
 
+def _behind_gateway() -> dict[str, Any]:
+    """The connectors that are called through a gateway, and with what. The API serves what is behind it."""
+
+    def where(value: Any) -> dict[str, Any]:
+        return {"Fn::If": ["Detour", value, {"Ref": "AWS::NoValue"}]}
+
+    return {
+        "ENACTOR_MCP__GATEWAY": where("true"),
+        "ENACTOR_MCP__GATEWAY_KEY": where({"Fn::Sub": "aws-sm:${SecretsPrefix}#gateway-key"}),
+        "ENACTOR_MCP__GATEWAY_URL": where({"Ref": "GatewayUrl"}),
+        "ENACTOR_MCP__BEHIND_GATEWAY": where({"Ref": "BehindGateway"}),
+    }
+
+
 def policy(function: Function) -> dict[str, Any]:
     """What a function's role allows."""
-    name = logical(function.name)
+    logs = f"{logical(function.name)}Logs"
     statements: list[dict[str, Any]] = [
         # The streams of one log group; Lambda names them.
-        _allow("Logs", ["logs:CreateLogStream", "logs:PutLogEvents"], [{"Fn::GetAtt": [f"{name}Logs", "Arn"]}]),
+        _allow("Logs", ["logs:CreateLogStream", "logs:PutLogEvents"], [{"Fn::GetAtt": [logs, "Arn"]}]),
         # X-Ray knows no resources.
         _allow("Traces", ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], ["*"]),
     ]
@@ -108,14 +131,20 @@ def policy(function: Function) -> dict[str, Any]:
     if function.publishes:
         statements.append(_allow("Events", ["events:PutEvents"], [{"Fn::GetAtt": ["EventBus", "Arn"]}]))
     if function.artifacts:
-        objects = "arn:${AWS::Partition}:s3:::${Prefix}-artifacts-${AWS::AccountId}-${AWS::Region}/*"
+        bucket = "arn:${AWS::Partition}:s3:::${Prefix}-artifacts-${AWS::AccountId}-${AWS::Region}"
+        objects = f"{bucket}/*"
+        if "DeleteObjectVersion" in function.artifacts:
+            statements.append(_allow("Versions", ["s3:ListBucketVersions"], [{"Fn::Sub": bucket}]))
         statements.append(
             _allow("Artifacts", [f"s3:{action}" for action in function.artifacts], [{"Fn::Sub": objects}])
         )
-    if function.secrets:
-        # Secrets Manager ends each name with six characters of its own.
-        named = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${SecretsPrefix}-??????"
-        statements.append(_allow("Credentials", ["secretsmanager:GetSecretValue"], [{"Fn::Sub": named}]))
+    for sid, wanted, name in (
+        ("Credentials", function.secrets, "${SecretsPrefix}"),
+        # A secret of its own: what calls tools cannot sign the ledger, and what signs has nobody's credentials.
+        ("LedgerKeys", function.signs, "${SecretsPrefix}/ledger"),
+    ):
+        if wanted:
+            statements.append(_allow(sid, ["secretsmanager:GetSecretValue"], [{"Fn::Sub": f"{_NAMED}{name}-??????"}]))
     return {"Version": "2012-10-17", "Statement": statements}
 
 

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-OPEN = ("GET /healthz", "GET /readyz", "GET /openapi.json", "GET /docs", "GET /docs/{asset+}")
+OPEN = (
+    "GET /healthz",
+    "GET /readyz",
+    "GET /openapi.json",
+    "GET /docs",
+    "GET /docs/{asset+}",
+    "GET /.well-known/{document+}",
+)
 """What needs no token."""
+
+FOR_AGENTS = ("ANY /mcp", "ANY /gateway/mcp")
+"""What the function alone looks at the token of: `/mcp` says with its refusal where to get one (RFC 9728), and may have
+an audience of its own; `/gateway/mcp` takes execution tokens, which no issuer made."""
 
 
 def api() -> dict[str, dict[str, Any]]:
@@ -83,7 +94,7 @@ def api() -> dict[str, dict[str, Any]]:
             },
         },
     }
-    for number, route in enumerate(OPEN, start=1):
+    for number, route in enumerate((*OPEN, *FOR_AGENTS), start=1):
         found[f"ApiOpenRoute{number}"] = {
             "Type": "AWS::ApiGatewayV2::Route",
             "Properties": {

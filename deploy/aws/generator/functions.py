@@ -23,6 +23,7 @@ class Function(NamedTuple):
         publishes: whether it may put events on the bus.
         artifacts: what it may do with objects in the bucket of artifacts.
         secrets: whether it reads the connectors' and the gateway's credentials.
+        signs: whether it reads the keys that sign the ledger's logs.
         settings: whether it gets the settings of connectors and gateway.
         schedule: how often it runs by itself.
     """
@@ -38,6 +39,7 @@ class Function(NamedTuple):
     publishes: bool = False
     artifacts: tuple[str, ...] = ()
     secrets: bool = False
+    signs: bool = False
     settings: bool = False
     schedule: str = ""
 
@@ -77,9 +79,41 @@ _PUBLISHES: Final = {
     "ledger": ("BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem"),
     "tenants": ("GetItem", "UpdateItem"),
 }
+_CHECKPOINTS: Final = {
+    # Beside what the publisher does there: log heads, leaves, tiles, checkpoints and keys, and their entries.
+    "ledger": ("BatchGetItem", "ConditionCheckItem", "GetItem", "PutItem", "Query", "UpdateItem"),
+    "tenants": ("GetItem", "UpdateItem"),
+}
 _EVERYTHING: Final = ("BatchGetItem", "ConditionCheckItem", "GetItem", "PutItem", "Query", "UpdateItem")
 _API: Final = {table.name: _EVERYTHING if table.name == "ledger" else (*_EVERYTHING, "DeleteItem") for table in TABLES}
+_CALL_SECONDS: Final = 840
+_EVERY_MINUTE: Final = "rate(1 minute)"
 _INDEXES: Final = {table.name: tuple(index.name for index in table.indexes) for table in TABLES if table.indexes}
+
+
+def _step(
+    name: str, does: str, *, writes: bool = True, tools: bool = True, waits: bool = False, keeps: bool = False
+) -> Function:
+    """A function of the pipeline.
+
+    Args:
+        writes: whether its commits may move a run.
+        tools: whether it looks at tools, or calls them.
+        waits: whether it waits for targets.
+        keeps: whether it puts long answers aside.
+    """
+    return Function(
+        name,
+        f"enactor.functions.steps.{name}",
+        does,
+        _CALL_SECONDS if waits else 30,
+        1024 if waits else 512,
+        dynamodb=_RUNS if writes else _READS,
+        artifacts=("PutObject",) if keeps else (),
+        secrets=tools,
+        settings=tools,
+    )
+
 
 FUNCTIONS: Final = (
     Function(
@@ -90,61 +124,14 @@ FUNCTIONS: Final = (
         dynamodb={"action-intents": ("GetItem",), "tenants": ("GetItem",)},
         starts=True,
     ),
-    Function(
-        "validator", "enactor.functions.steps.validator", "takes the lock; asks the preflight", 30, dynamodb=_RUNS
-    ),
-    Function(
-        "mapper",
-        "enactor.functions.steps.mapper",
-        "compares the tool with what was approved",
-        30,
-        dynamodb=_READS,
-        secrets=True,
-        settings=True,
-    ),
-    Function(
-        "invoker",
-        "enactor.functions.steps.invoker",
-        "takes a permit, calls, settles",
-        840,
-        1024,
-        dynamodb=_RUNS,
-        artifacts=("PutObject",),
-        secrets=True,
-        settings=True,
-    ),
-    Function(
-        "compensator",
-        "enactor.functions.steps.compensator",
-        "takes a partial effect back",
-        840,
-        1024,
-        dynamodb=_RUNS,
-        artifacts=("PutObject",),
-        secrets=True,
-        settings=True,
-    ),
+    _step("validator", "takes the lock; asks the preflight", tools=False),
+    _step("mapper", "compares the tool with what was approved", writes=False),
+    _step("invoker", "takes a permit, calls, settles", waits=True, keeps=True),
+    _step("compensator", "takes a partial effect back", waits=True, keeps=True),
     # It sees that the outcome is there. Where it is not, Recover writes it.
-    Function("recorder", "enactor.functions.steps.recorder", "sees that the outcome is recorded", 30, dynamodb=_READS),
-    Function(
-        "failure_recorder",
-        "enactor.functions.steps.failure_recorder",
-        "records what ended early",
-        30,
-        dynamodb=_RUNS,
-        secrets=True,
-        settings=True,
-    ),
-    Function(
-        "recoverer",
-        "enactor.functions.steps.recoverer",
-        "comes back to a run; looks up what is in doubt",
-        840,
-        1024,
-        dynamodb=_RUNS,
-        secrets=True,
-        settings=True,
-    ),
+    _step("recorder", "sees that the outcome is recorded", writes=False, tools=False),
+    _step("failure_recorder", "records what ended early"),
+    _step("recoverer", "comes back to a run; looks up what is in doubt", waits=True),
     Function(
         "sweeper",
         "enactor.functions.sweeper.sweep",
@@ -153,7 +140,7 @@ FUNCTIONS: Final = (
         dynamodb=_SWEEPS,
         indexes={"execution-attempts": ("gsi1-index",)},
         starts=True,
-        schedule="rate(1 minute)",
+        schedule=_EVERY_MINUTE,
     ),
     Function(
         "publisher",
@@ -163,7 +150,17 @@ FUNCTIONS: Final = (
         dynamodb=_PUBLISHES,
         indexes={"ledger": ("gsi4-index",)},
         publishes=True,
-        schedule="rate(1 minute)",
+        schedule=_EVERY_MINUTE,
+    ),
+    Function(
+        "checkpointer",
+        "enactor.functions.checkpointer.checkpoint",
+        "merges chains into the tenants' logs, and signs them",
+        120,
+        dynamodb=_CHECKPOINTS,
+        indexes={"ledger": ("gsi4-index",)},
+        signs=True,
+        schedule=_EVERY_MINUTE,
     ),
     Function(
         "api",
@@ -174,7 +171,10 @@ FUNCTIONS: Final = (
         dynamodb=_API,
         indexes=_INDEXES,
         publishes=True,
+        # What is erased is deleted in every version; nothing else deletes objects.
+        artifacts=("DeleteObjectVersion",),
         secrets=True,
+        signs=True,
         settings=True,
     ),
 )

@@ -26,7 +26,8 @@ FORBIDDEN: Final = (
     "lambda:Update*",
     "lambda:Add*",
     "logs:Delete*",
-    "s3:Delete*",
+    "s3:DeleteBucket*",
+    "s3:DeleteObject",
     "s3:Put*Policy",
     "secretsmanager:Put*",
     "secretsmanager:List*",
@@ -36,6 +37,9 @@ FORBIDDEN: Final = (
     "events:Delete*",
 )
 """What no role of a function may ever have."""
+
+ERASES: Final = "ApiRole"
+"""The one role that may delete artifacts: what a person has erased."""
 
 APPEND_ONLY: Final = "ledger"
 """The table whose items no function may delete."""
@@ -87,6 +91,8 @@ def policy_faults(template: Mapping[str, Any]) -> list[str]:
                     faults.append(f"{name}: {action} on every resource")
                 if action == "dynamodb:DeleteItem" and resource.endswith(f"-{APPEND_ONLY}"):
                     faults.append(f"{name}: the ledger is append-only")
+            if action == "s3:DeleteObjectVersion" and name != ERASES:
+                faults.append(f"{name}: {action} is for {ERASES} alone")
         for resource in resources:
             if resource != "*" and "*" in _OPEN_ENDS.sub("", resource):
                 faults.append(f"{name}: {resource} is a wildcard")

@@ -44,11 +44,40 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
         "Default": "[]",
         "Description": "MCP servers and gateways whose tools can be proposed, as JSON; AgentCore Gateway is one.",
     },
+    "BehindGateway": {
+        "Type": "String",
+        "Default": "",
+        "Description": "Connectors that are called through GatewayUrl, by commas; the API then serves /gateway/mcp.",
+    },
+    "GatewayUrl": {
+        "Type": "String",
+        "Default": "",
+        "AllowedPattern": "(https://.+)?",
+        "Description": "The gateway in front of the API's /gateway/mcp, or that address itself.",
+    },
     "SecretsPrefix": {
         "Type": "String",
         "Default": "enactor",
         "AllowedPattern": "[A-Za-z0-9/_+=.@-]{1,100}",
         "Description": "The secret in Secrets Manager that holds connectors' credentials, one JSON object.",
+    },
+    "LedgerOrigin": {
+        "Type": "String",
+        "Default": "enactor.local",
+        "AllowedPattern": "[A-Za-z0-9][A-Za-z0-9._~/-]{0,198}[A-Za-z0-9._~-]",
+        "Description": "What the names of the ledger's logs begin with, a domain of yours; it cannot be changed later.",
+    },
+    "LedgerKeys": {
+        "Type": "String",
+        "Default": "",
+        "AllowedPattern": "(aws-sm:[^,]+(,aws-sm:[^,]+)*)?",
+        "Description": "The keys that sign the ledger's logs, by commas, the newest first; "
+        "aws-sm:SecretsPrefix/ledger#key when empty.",
+    },
+    "LedgerWitnesses": {
+        "Type": "String",
+        "Default": "",
+        "Description": "Verifier keys of witnesses whose cosignatures are accepted, by commas.",
     },
     "LogRetentionDays": {
         "Type": "Number",
@@ -110,6 +139,8 @@ def template() -> dict[str, Any]:
         "Conditions": {
             "MakeData": {"Fn::Equals": [{"Ref": "DataExists"}, "false"]},
             "Notify": {"Fn::Not": [{"Fn::Equals": [{"Ref": "AlarmTopic"}, ""]}]},
+            "NamedLedgerKeys": {"Fn::Not": [{"Fn::Equals": [{"Ref": "LedgerKeys"}, ""]}]},
+            "Detour": {"Fn::Not": [{"Fn::Equals": [{"Ref": "BehindGateway"}, ""]}]},
             "ByClientId": {"Fn::Equals": [{"Ref": "AudienceIsClientId"}, "true"]},
         },
         "Resources": resources,

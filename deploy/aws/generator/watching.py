@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from deploy.aws.generator.functions import FUNCTIONS, logical
+from enactor.domain.log import ALARM_SECONDS
+from enactor.functions.checkpointer import UNMERGED_SECONDS
 from enactor.functions.runtime import NAMESPACE
 
 _DEPLOYMENT = [{"Name": "Deployment", "Value": {"Ref": "Prefix"}}]
@@ -47,6 +49,7 @@ def alarms() -> dict[str, dict[str, Any]]:
             statistic="Maximum",
         ),
     }
+    found |= _of_the_ledger()
     for function in FUNCTIONS:
         name = logical(function.name)
         found[f"{name}ThrottlesAlarm"] = _alarm(
@@ -57,6 +60,35 @@ def alarms() -> dict[str, dict[str, Any]]:
             dimensions=[{"Name": "FunctionName", "Value": {"Ref": f"{name}Function"}}],
         )
     return found
+
+
+def _of_the_ledger() -> dict[str, dict[str, Any]]:
+    """An entry that stays out of its log, a log that cannot be signed, and a checkpointer that says nothing at all."""
+    silent = _alarm(
+        "ledger-unwatched",
+        "The checkpointer has said nothing for five minutes: entries may be in no log.",
+        NAMESPACE,
+        UNMERGED_SECONDS,
+        threshold=1,
+        statistic="SampleCount",
+    )
+    silent["Properties"] |= {"ComparisonOperator": "LessThanThreshold", "TreatMissingData": "breaching"}
+    late = _alarm(
+        "ledger-late",
+        "A ledger entry has been in no log for a minute: the log is stuck, or its tables were changed.",
+        NAMESPACE,
+        UNMERGED_SECONDS,
+        threshold=ALARM_SECONDS,
+        statistic="Maximum",
+    )
+    late["Properties"] |= {"ComparisonOperator": "GreaterThanOrEqualToThreshold", "Period": 60}
+    return {
+        "LedgerLateAlarm": late,
+        "LedgerUnwatchedAlarm": silent,
+        "CheckpointsAlarm": _alarm(
+            "checkpoints", "The ledger could not be merged or signed.", NAMESPACE, "CheckpointFailures"
+        ),
+    }
 
 
 def _alarm(

@@ -17,7 +17,7 @@ commands = group("budget", "How many executions may start in a window of time.")
 @commands.command("list")
 def list_budgets(as_json: AsJson = False) -> None:
     """List the budgets, each with what its current window has used."""
-    answer = Api().get("/v1/budgets")
+    answer = Api().whole("/v1/budgets")
     if as_json:
         print_json(answer)
         return

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from enactor.cli.answers import Page, understood
 from enactor.cli.credentials import Access, access
 from enactor.cli.failures import Failure
 from enactor.cli.text import one_line
@@ -46,6 +47,14 @@ class Api:
     def get(self, path: str, **parameters: object) -> Any:
         """The answer to a GET; parameters that are None are left out."""
         return self.call("GET", path, parameters=parameters)
+
+    def whole(self, path: str) -> Any:
+        """The answer to the GET of a listing, with the items of all its pages."""
+        answer = page = self.get(path)
+        while isinstance(page, dict) and page.get("next_token"):
+            page = self.get(path, limit=100, next_token=page["next_token"])
+            answer["items"] += understood(page, Page).items
+        return {**answer, "next_token": None} if isinstance(answer, dict) else answer
 
     def post(self, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Any:
         """The answer to a POST."""

@@ -18,7 +18,7 @@ commands = group("connector", "Connectors: what makes other systems callable.")
 @commands.command("list")
 def list_connectors(as_json: AsJson = False) -> None:
     """List the connectors that are on, each with how its calls do and its tools."""
-    answer = Api().get("/v1/connectors")
+    answer = Api().whole("/v1/connectors")
     if as_json:
         print_json(answer)
         return

@@ -83,6 +83,8 @@ def _shown(name: str, settings: Any) -> str:
             return ", ".join(value) or "none"
         case "secrets":
             return ", ".join(f"{tenant}/{secret}" for tenant in value for secret in value[tenant]) or "none"
+    if value is None:
+        return "none"
     if isinstance(value, tuple):
         return ", ".join(value) or "none"
     if isinstance(value, bool):

@@ -88,7 +88,7 @@ def show(intent: Intent) -> None:
             ("takes back", _undone(intent.undoes)),
             ("target", _target(intent.target)),
             ("risk", intent.risk_class),
-            ("approvals needed", intent.required_approvals),
+            ("approvals needed", _needed(intent)),
             ("decided so far", [_decision(approval) for approval in intent.approvals]),
             ("proposed by", intent.proposed_by),
             ("revision", intent.revision if intent.revision > 1 else None),
@@ -204,6 +204,12 @@ def _arguments(argument_bytes: str) -> str:
         return quoted_json(json.loads(argument_bytes))
     except ValueError:
         return lines(argument_bytes)
+
+
+def _needed(intent: Intent) -> int | None:
+    # What the risk class asks for may be none; as long as it waits, no policy has approved it, and somebody has to.
+    waits = intent.status == "PENDING_APPROVAL" and intent.required_approvals is not None
+    return max(1, intent.required_approvals or 0) if waits else intent.required_approvals
 
 
 def _decision(approval: dict[str, Any]) -> str:

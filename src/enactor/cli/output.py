@@ -12,10 +12,14 @@ from enactor.cli.text import lines, on_terminal, one_line, own
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 GOOD: Final = frozenset({"SUCCEEDED", "APPROVED", "ok", "passed", "permit"})
 BAD: Final = frozenset({"FAILED", "REJECTED", "EXPIRED", "CANCELLED", "problem", "failed", "forbid"})
 OPEN: Final = frozenset({"IN_DOUBT", "PENDING_APPROVAL", "PENDING", "RUNNING", "warning", "unknown"})
+
+_SENTENCE: Final = 20
+"""The narrowest column that a sentence is readable in."""
 
 
 def print_json(value: Any) -> None:
@@ -56,16 +60,56 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], nothin
     if not rows:
         say(nothing)
         return
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
+    shown = [[Text(fit(_cell(cell)), style=style_of(cell)) for cell in row] for row in rows]
+    heads = [Text(column, style="bold") for column in columns]
+    if _narrowest([heads, *shown]) <= console().width:
+        _print_grid(heads, shown)
+        return
+    for cells in (heads, *shown):
+        _print_flowing(cells)
+
+
+def _narrowest(table: Sequence[Sequence[Text]]) -> int:
+    """How narrow a table may be without breaking an id, a status or an instant; sentences may be broken."""
+    widths: list[int] = []
+    for column in zip(*table, strict=True):
+        whole = (cell.cell_len if " " not in cell.plain else min(cell.cell_len, _SENTENCE) for cell in column)
+        widths.append(max(whole))
+    return sum(widths) + 3 * len(widths) - 1
+
+
+def _print_grid(heads: Sequence[Text], rows: Sequence[Sequence[Text]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for head in heads:
+        table.add_column(head, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(fit(_cell(cell)), style=style_of(cell)) for cell in row))
+        table.add_row(*row)
     console().print(table)
+
+
+def _print_flowing(cells: Sequence[Text]) -> None:
+    """A row too wide for a table: cell after cell, on as many lines as it takes, with every id whole, to be copied."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    out = console()
+    lines_of_row: list[list[Text]] = [[]]
+    used = 0
+    for cell in cells:
+        if not cell.plain:
+            continue
+        if lines_of_row[-1] and used + 2 + cell.cell_len > out.width:
+            lines_of_row.append([])
+            used = 2
+        used += cell.cell_len + 2
+        lines_of_row[-1].append(cell)
+    for number, line in enumerate(lines_of_row):
+        out.print(Padding(Text("  ").join(line), (0, 0, 0, 2 if number else 0)))
 
 
 def print_fields(fields: Sequence[tuple[str, object]]) -> None:

@@ -42,7 +42,7 @@ def clear(scope: Scope, reason: Reason, as_json: AsJson = False) -> None:
 @commands.command("list")
 def list_switches(as_json: AsJson = False) -> None:
     """List the switches that were ever set."""
-    answer = Api().get("/v1/kill-switches")
+    answer = Api().whole("/v1/kill-switches")
     if as_json:
         print_json(answer)
         return

@@ -78,7 +78,7 @@ async def _looked_at(connector: Connector) -> list[Finding]:
         text = f"{connector.name}: looking at its target failed: {type(error).__name__}"
         return [_problem("connector", text, "check its settings and that this machine reaches it")]
     finally:
-        await connector.close()
+        await connector.aclose()
 
 
 def _context(name: str, settings: Settings, environment: Mapping[str, str]) -> ConnectorContext:

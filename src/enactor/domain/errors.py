@@ -130,7 +130,7 @@ class ApprovalStale(Conflicting):
 
 
 class PreconditionFailed(Conflicting):
-    """The `If-Match` digest is not the current one."""
+    """The `If-Match` digest is not the current one, or there is none."""
 
     error_code = "PRECONDITION_FAILED"
 

@@ -17,6 +17,7 @@ Position = tuple[str | int, ...]
 """Where a page ended, in the listing's own order."""
 
 _MAX_LENGTH: Final = 4_096
+_OF_ANOTHER: Final = "The page token was not made by this listing; begin again without one."
 
 
 class _Token(Struct, frozen=True):
@@ -57,7 +58,20 @@ def page_position(token: str, listing: str, tenant_id: str, where: object, kinds
             return at
     except (ValueError, InvalidInput, msgspec.MsgspecError, RecursionError):
         pass
-    raise InvalidPageToken("The page token was not made by this listing; begin again without one.")
+    raise InvalidPageToken(_OF_ANOTHER)
+
+
+def named_token(listing: str, token: str | None) -> str | None:
+    """A store's token as `listing`'s own, where several listings are made of what one of the store's lists."""
+    return None if token is None else f"{listing}.{token}"
+
+
+def unnamed_token(listing: str, token: str | None) -> str | None:
+    """The store's token in one of `named_token`. Raises `InvalidPageToken` for one of another listing."""
+    # A store's own token has no dot, so that it is none of these, and one of these is none of a store's.
+    if token is not None and not token.startswith(f"{listing}."):
+        raise InvalidPageToken(_OF_ANOTHER)
+    return None if token is None else token.removeprefix(f"{listing}.")
 
 
 def page_of(

@@ -228,7 +228,9 @@ class BundleVerifier:
         if header is None:
             raise InvalidInput(f"This is not an evidence bundle of the format {FORMAT}.")
         if end is None:
-            raise InvalidInput("The bundle is cut off: its last line, the end, is missing.")
+            raise InvalidInput(
+                f"The bundle is cut off after {self.entries} entries: its last line, the end, is missing."
+            )
         whole = header.scope.everything
         if end.entries != self.entries:
             self.report(f"the bundle says that it has {end.entries} entries, and has {self.entries}", None)

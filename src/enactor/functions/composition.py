@@ -17,7 +17,7 @@ from enactor.functions.environment import Environment, environment
 from enactor.pipeline.driver import Driver
 from enactor.pipeline.model import Context, Settings
 from enactor.pipeline.stepping import Stepper
-from enactor.ports.clock import Ids
+from enactor.ports.clock import Clock, Ids
 from enactor.ports.store import Store
 from enactor.ports.tools import NOT_OFFERED, CallRequest, LookUpResult, Reading, Reply, ToolDefinition, ToolPlane
 from enactor.system import SystemClock, SystemRandomness
@@ -34,7 +34,7 @@ class Parts(Struct, frozen=True, kw_only=True):
 
     environment: Environment
     store: Store
-    clock: SystemClock
+    clock: Clock
     context: Context
 
     def stepper(self, tools: ToolPlane) -> Stepper:

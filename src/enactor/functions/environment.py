@@ -19,6 +19,7 @@ class Environment(Struct, frozen=True, kw_only=True):
     Attributes:
         region, prefix, endpoint: of the tables, out of the store's URL.
         max_pause_ms, doubt_look_up_ms: see `pipeline.model.Settings`.
+        ledger_origin, signing_keys: see `settings.ledger`.
     """
 
     region: str
@@ -29,6 +30,8 @@ class Environment(Struct, frozen=True, kw_only=True):
     artifacts: str
     max_pause_ms: int
     doubt_look_up_ms: int
+    ledger_origin: str
+    signing_keys: tuple[str, ...]
 
 
 def environment(variables: Mapping[str, str] | None = None) -> Environment:
@@ -53,6 +56,8 @@ def environment(variables: Mapping[str, str] | None = None) -> Environment:
         artifacts=given.get("ENACTOR_AWS__ARTIFACTS", ""),
         max_pause_ms=_milliseconds(given, "ENACTOR_MAX_PAUSE_SECONDS", 60),
         doubt_look_up_ms=_milliseconds(given, "ENACTOR_DOUBT_LOOK_UP_SECONDS", 60),
+        ledger_origin=given.get("ENACTOR_LEDGER__ORIGIN", "enactor.local"),
+        signing_keys=tuple(filter(None, map(str.strip, given.get("ENACTOR_LEDGER__SIGNING_KEYS", "").split(",")))),
     )
 
 

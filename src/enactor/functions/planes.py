@@ -18,6 +18,7 @@ from enactor.wiring.assembly import find_connectors
 
 if TYPE_CHECKING:
     from enactor.functions.composition import Parts
+    from enactor.gateway.aws_artifacts import S3Artifacts
     from enactor.gateway.mcp_plane import McpToolPlane
 
 
@@ -27,6 +28,17 @@ def settings() -> Settings:
 
 
 async def open_plane(parts: Parts) -> GovernedPlane:
+    """The tools as the pipeline calls them: through a gateway where settings say so. Raises as `open_direct` does."""
+    direct, given = await open_direct(parts), settings()
+    if not given.mcp.behind_gateway:
+        return direct
+    from enactor.wiring.mcp import detour_of
+
+    detour = detour_of(given, parts.store, parts.clock, parts.context.randomness)
+    return direct if detour is None else detour.through(direct)
+
+
+async def open_direct(parts: Parts) -> GovernedPlane:
     """The tool plane that the settings describe, listed.
 
     Raises:
@@ -41,15 +53,22 @@ async def open_plane(parts: Parts) -> GovernedPlane:
     return CompositeToolPlane([inside, await _servers(parts, given)])
 
 
+def artifacts(given: Settings) -> S3Artifacts | None:
+    """The bucket that long answers are put aside in, and erased from. None where no bucket is set."""
+    if not given.aws.artifacts:
+        return None
+    from enactor.gateway.aws_artifacts import S3Artifacts
+
+    return S3Artifacts(client("s3"), given.aws.artifacts)
+
+
 async def _servers(parts: Parts, given: Settings) -> McpToolPlane:
     from enactor.gateway.mcp_plane import McpToolPlane
     from enactor.wiring.mcp import surroundings, target_of
 
     around = surroundings(given, parts.clock)
-    if given.aws.artifacts:
-        from enactor.gateway.aws_artifacts import S3Artifacts
-
-        around = msgspec.structs.replace(around, artifacts=S3Artifacts(client("s3"), given.aws.artifacts))
+    if kept := artifacts(given):
+        around = msgspec.structs.replace(around, artifacts=kept)
     targets = [target_of(server, around) for server in given.mcp_servers]
     plane = McpToolPlane(targets, parts.clock, listings=given.mcp.artifacts / "listings")
     await plane.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from enactor.functions.composition import Parts, no_tools, parts
+from enactor.functions.composition import Parts, parts
 from enactor.functions.runtime import count, handler
 
 _EXPIRED_AT_ONCE: Final = 200
@@ -19,21 +19,10 @@ async def _sweep(event: Any, context: Any) -> dict[str, int]:
 
 
 async def _expire(made: Parts) -> int:
-    from enactor.policies.cedar import CedarPolicyEngine
-    from enactor.service import Core, Limits, Service
+    from enactor.functions.services import core_of
+    from enactor.service import Service
 
-    core = Core(
-        store=made.store,
-        tools=no_tools(),
-        engine=made.engine(),
-        policy=CedarPolicyEngine(),
-        clock=made.clock,
-        ids=made.context.ids,
-        randomness=made.context.randomness,
-        limits=Limits(),
-        transforms={},
-    )
-    return await Service(core, made.context).decisions.expire_due(_EXPIRED_AT_ONCE)
+    return await Service(core_of(made, made.engine()), made.context).decisions.expire_due(_EXPIRED_AT_ONCE)
 
 
 sweep = handler(_sweep)

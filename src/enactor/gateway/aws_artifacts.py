@@ -53,10 +53,24 @@ class S3Artifacts:
         return content
 
     async def forget(self, tenant_id: str, reference: str) -> None:
-        """Deletes what a reference stands for, if the tenant has put it. A bucket with versions keeps an old one."""
+        """Deletes what a reference stands for, if the tenant has put it: every version of it that the bucket keeps.
+
+        Backups and copies of the bucket keep what they have.
+        """
         found = _REFERENCE.fullmatch(reference)
-        if found is not None:
-            await self._ask("delete_object", Key=self._place(tenant_id, found[1]))
+        if found is None:
+            return
+        key = self._place(tenant_id, found[1])
+        # Markers too: one that stays would say for ever that something was there.
+        while versions := await self._versions(key):
+            for version in versions:
+                await self._ask("delete_object", Key=key, VersionId=version)
+
+    async def _versions(self, key: str) -> list[str]:
+        """Up to a thousand versions of an object; a bucket without versions has one, named `null`."""
+        answer = await self._ask("list_object_versions", Prefix=key)
+        found = [*answer.get("Versions", ()), *answer.get("DeleteMarkers", ())]
+        return [it["VersionId"] for it in found if it["Key"] == key]
 
     def _place(self, tenant_id: str, name: str) -> str:
         return f"{self._prefix}{hashlib.sha256(tenant_id.encode()).hexdigest()[:32]}/{name}"

@@ -199,7 +199,7 @@ class InProcessToolPlane:
     async def close(self) -> None:
         """Lets every connector let go of its connections."""
         for connector in self._connectors:
-            await connector.close()
+            await connector.aclose()
 
     async def _arguments(self, bound: _Bound, request: CallRequest, kept: list[str] | None = None) -> BaseModel:
         """The call's arguments. `kept` takes up the secrets that are among them."""

@@ -11,9 +11,10 @@ from starlette.responses import Response
 from enactor.domain.principal import Permission
 from enactor.http.answers import answer
 from enactor.http.bodies import read_body
-from enactor.http.context import By, Deps
-from enactor.http.openapi import ALWAYS, WRITING, Answer, described
+from enactor.http.context import DEFAULT_LIMIT, By, Deps, Limit, NextToken
+from enactor.http.openapi import ALWAYS, READING, WRITING, Answer, described
 from enactor.http.requests import BudgetBody, PoliciesBody
+from enactor.http.slices import slice_of
 from enactor.http.views import BudgetPage, BudgetView, PoliciesView, budget_view, policies_view
 
 router = APIRouter(tags=["Administration"])
@@ -25,12 +26,13 @@ _POLICIES: Final = msgspec.json.Decoder(PoliciesBody)
 @router.get(
     "/v1/budgets",
     summary="List budgets",
-    **described({200: Answer(description="The tenant's budgets.", kind=BudgetPage)}, ALWAYS),
+    **described({200: Answer(description="The tenant's budgets.", kind=BudgetPage)}, READING),
 )
-async def list_budgets(deps: Deps, by: By) -> Response:
+async def list_budgets(deps: Deps, by: By, limit: Limit = DEFAULT_LIMIT, next_token: NextToken = None) -> Response:
     """The tenant's budgets, each with what its current window has used."""
     budgets = await deps.service.operations.budgets(by)
-    return answer(BudgetPage(items=tuple(budget_view(budget, used) for budget, used in budgets)))
+    page, after = slice_of("budgets", by, budgets, lambda item: item[0].action_type, limit, next_token)
+    return answer(BudgetPage(items=tuple(budget_view(budget, used) for budget, used in page), next_token=after))
 
 
 @router.put(

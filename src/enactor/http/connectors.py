@@ -11,8 +11,9 @@ from starlette.responses import Response
 from enactor.domain.action_type import Compensation, WriteSemantics
 from enactor.domain.principal import Permission, Principal
 from enactor.http.answers import answer
-from enactor.http.context import By, Deps, HttpDeps
-from enactor.http.openapi import ALWAYS, Answer, described
+from enactor.http.context import DEFAULT_LIMIT, By, Deps, HttpDeps, Limit, NextToken
+from enactor.http.openapi import READING, Answer, described
+from enactor.http.slices import slice_of
 from enactor.ports.tools import ConnectorHealth, ToolDefinition
 
 router = APIRouter(tags=["Connectors"])
@@ -51,7 +52,7 @@ class ConnectorView(Struct, kw_only=True):
 
 
 class ConnectorPage(Struct, kw_only=True):
-    """The connectors; `next_token` is always null."""
+    """The connectors, by name."""
 
     items: tuple[ConnectorView, ...]
     next_token: str | None = None
@@ -60,12 +61,14 @@ class ConnectorPage(Struct, kw_only=True):
 @router.get(
     "/v1/connectors",
     summary="List connectors",
-    **described({200: Answer(description="The connectors that are on.", kind=ConnectorPage)}, ALWAYS),
+    **described({200: Answer(description="The connectors that are on.", kind=ConnectorPage)}, READING),
 )
-async def list_connectors(deps: Deps, by: By) -> Response:
+async def list_connectors(deps: Deps, by: By, limit: Limit = DEFAULT_LIMIT, next_token: NextToken = None) -> Response:
     """Every connector that is on, with its tools. No address and no credential is in it."""
     by.require(Permission.READ, Permission.REGISTRY)
-    return answer(ConnectorPage(items=tuple(_views(deps, by))))
+    views = tuple(_views(deps, by))
+    page, after = slice_of("connectors", by, views, lambda view: view.connector, limit, next_token)
+    return answer(ConnectorPage(items=page, next_token=after))
 
 
 def _views(deps: HttpDeps, by: Principal) -> Iterator[ConnectorView]:

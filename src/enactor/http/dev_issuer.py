@@ -121,8 +121,10 @@ class DevIssuer:
             raise InvalidInput(
                 "A tenant's id is 1 to 64 letters, digits, '.', '_' or '-', and does not begin with '_'."
             )
-        if (Role.PLATFORM_ADMIN.value in named) != (not tenant) or (not tenant and len(named) != 1):
-            raise InvalidInput("platform_admin is a role without a tenant, and the only one.")
+        if not tenant and Role.PLATFORM_ADMIN.value not in named:
+            raise InvalidInput("A tenant is missing: only platform_admin is a role without one.")
+        if Role.PLATFORM_ADMIN.value in named and (tenant or len(named) != 1):
+            raise InvalidInput("platform_admin is a role without a tenant, and without any other role.")
         covered = list(accounts)
         if not all(account == ALL_ACCOUNTS or is_name(account) for account in covered):
             raise InvalidInput("An account's id is 1 to 64 letters, digits, '.', '_' or '-'; '*' means all.")

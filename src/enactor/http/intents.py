@@ -32,13 +32,13 @@ from enactor.http.intent_views import (
     intent_view,
 )
 from enactor.http.openapi import ETAG, READING, WRITING, Answer, described, header
-from enactor.http.problems import PreconditionRequired
 from enactor.http.requests import (
     ApproveBody,
     CancelBody,
     ParametersBody,
     RejectBody,
 )
+from enactor.http.slices import slice_of
 from enactor.service.inspection import execution_status
 
 router = APIRouter(tags=["Intents"])
@@ -49,7 +49,7 @@ _REJECT: Final = msgspec.json.Decoder(RejectBody)
 _CANCEL: Final = msgspec.json.Decoder(CancelBody)
 
 _DIGEST_TAG: Final = header(
-    "If-Match", 'The approval digest that is edited, quoted: `"<approval_digest>"`; 428 without it.'
+    "If-Match", 'The approval digest that is edited, quoted: `"<approval_digest>"`; 412 without it.'
 )
 
 
@@ -95,10 +95,14 @@ async def readintent_answer(action_intent_id: str, deps: Deps, by: By) -> Respon
     summary="Read an intent's revisions",
     **described({200: Answer(description="Every revision, oldest first.", kind=IntentPage)}, (*READING, 404)),
 )
-async def read_revisions(action_intent_id: str, deps: Deps, by: By) -> Response:
-    """Every revision as it was last, oldest first; all of them on one page."""
+async def read_revisions(
+    action_intent_id: str, deps: Deps, by: By, limit: Limit = DEFAULT_LIMIT, next_token: NextToken = None
+) -> Response:
+    """Every revision as it was last, oldest first."""
     revisions = await deps.service.inspection.revisions(by, action_intent_id)
-    return answer(IntentPage(items=tuple(intent_view(revision, by) for revision in revisions)))
+    listing = f"revisions of {action_intent_id}"
+    page, after = slice_of(listing, by, revisions, lambda intent: str(intent.revision), limit, next_token)
+    return answer(IntentPage(items=tuple(intent_view(revision, by) for revision in page), next_token=after))
 
 
 @router.put(
@@ -106,7 +110,7 @@ async def read_revisions(action_intent_id: str, deps: Deps, by: By) -> Response:
     summary="Replace an intent's parameters",
     **described(
         {200: Answer(description="The new revision.", kind=IntentView, headers=ETAG)},
-        (*WRITING, 404, 409, 412, 422, 428),
+        (*WRITING, 404, 409, 412, 422),
         body=ParametersBody,
         parameters=(_DIGEST_TAG,),
     ),
@@ -205,7 +209,7 @@ def _if_match(request: Request) -> str:
     """The digest in `If-Match` (RFC 9110, section 13.1.1): one strong entity tag, since a digest names one thing."""
     values = request.headers.getlist("if-match")
     if not values:
-        raise PreconditionRequired('Say what you edit: If-Match: "<approval_digest>".')
+        raise PreconditionFailed('Say what you edit: If-Match: "<approval_digest>".')
     tag = values[0].strip()
     if len(values) > 1 or len(tag) < 2 or tag[0] != '"' or tag[-1] != '"':
         raise PreconditionFailed('If-Match takes one digest, quoted: "<approval_digest>".')

@@ -26,12 +26,6 @@ class MethodNotAllowed(errors.InvalidInput):
     error_code = "METHOD_NOT_ALLOWED"
 
 
-class PreconditionRequired(errors.InvalidInput):
-    """A change has to say what it is a change of: send `If-Match` (RFC 6585)."""
-
-    error_code = "PRECONDITION_REQUIRED"
-
-
 class TooManyStreams(EnactorError):
     """The principal, or everybody together, follows too many event streams."""
 
@@ -75,7 +69,6 @@ _STATUS: Final[dict[type[EnactorError], int]] = {
     errors.Unavailable: 503,
     errors.StoreFailed: 503,
     MethodNotAllowed: 405,
-    PreconditionRequired: 428,
     TooManyStreams: 429,
 }
 

@@ -231,13 +231,19 @@ class CapsBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class RegistrationBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A new version of an action type; what is left out comes from the tool. `deprecated` retires the latest one."""
+    """A new version of an action type; what is left out comes from the tool. `deprecated` retires the latest one.
+
+    `tool_schema_version` has to be the tool's. `compensation_strategy` alone stands for a `compensation` with nothing
+    else in it, and `AUTOMATIC` for the tool's own.
+    """
 
     action_type: Name
     tool_name: Name
+    tool_schema_version: Name | None = None
     parameter_schema: dict[str, Any] | None = None
     parameter_mapping: Annotated[tuple[ParameterMappingBody, ...], Meta(max_length=200)] | None = None
     risk_class: RiskClass | None = None
+    compensation_strategy: CompensationStrategy | None = None
     compensation: CompensationBody | None = None
     write_semantics: WriteSemanticsBody | None = None
     effect_key: Annotated[str, Meta(min_length=1, max_length=500)] | None = None

@@ -11,10 +11,11 @@ from starlette.responses import Response
 from enactor.domain.principal import Permission
 from enactor.http.answers import answer
 from enactor.http.bodies import read_body
-from enactor.http.context import By, Deps, Limit, NextToken
+from enactor.http.context import DEFAULT_LIMIT, By, Deps, Limit, NextToken
 from enactor.http.instants import instant, instant_query
-from enactor.http.openapi import ALWAYS, READING, WRITING, Answer, described
+from enactor.http.openapi import READING, WRITING, Answer, described
 from enactor.http.requests import SwitchBody
+from enactor.http.slices import slice_of
 from enactor.http.views import KillSwitchPage, kill_switch_view
 from enactor.service import ContainmentReport
 
@@ -37,12 +38,13 @@ Since = Annotated[str | None, instant_query("Leaves out what ended before this i
 @router.get(
     "/v1/kill-switches",
     summary="List kill switches",
-    **described({200: Answer(description="All that were ever set.", kind=KillSwitchPage)}, ALWAYS),
+    **described({200: Answer(description="All that were ever set.", kind=KillSwitchPage)}, READING),
 )
-async def list_switches(deps: Deps, by: By) -> Response:
+async def list_switches(deps: Deps, by: By, limit: Limit = DEFAULT_LIMIT, next_token: NextToken = None) -> Response:
     """The tenant's own switches and the platform's."""
     switches = await deps.service.operations.switches(by)
-    return answer(KillSwitchPage(items=tuple(kill_switch_view(switch, by) for switch in switches)))
+    page, after = slice_of("kill-switches", by, switches, lambda switch: switch.scope, limit, next_token)
+    return answer(KillSwitchPage(items=tuple(kill_switch_view(switch, by) for switch in page), next_token=after))
 
 
 @router.put(

@@ -58,7 +58,7 @@ class KillSwitchView(Struct, kw_only=True):
 
 
 class KillSwitchPage(Struct, kw_only=True):
-    """All switches that were ever set; `next_token` is always null."""
+    """Switches that were ever set."""
 
     items: tuple[KillSwitchView, ...]
     next_token: str | None = None
@@ -111,7 +111,7 @@ class BudgetView(Struct, kw_only=True):
 
 
 class BudgetPage(Struct, kw_only=True):
-    """The tenant's budgets; `next_token` is always null."""
+    """The tenant's budgets, by action type."""
 
     items: tuple[BudgetView, ...]
     next_token: str | None = None

@@ -77,7 +77,7 @@ class Decisions:
             await self._run(intent)
             return Decided(intent, 0)
         if intent.status is not IntentStatus.PENDING_APPROVAL:
-            raise IllegalTransition(f"A {intent.status} intent cannot be approved.")
+            raise IllegalTransition(f"The intent is {intent.status} and cannot be approved.")
         if _decided(approvals, by, intent):
             return Decided(intent, _missing(intent, approvals))
         if is_expired(intent, core.clock.now_ms()):
@@ -154,7 +154,7 @@ class Decisions:
             if by.everyone() & set(intent.contributors):
                 raise SelfDecision("Whoever proposed or edited an intent cannot decide it; cancel it instead.")
             if intent.status is not IntentStatus.PENDING_APPROVAL:
-                raise IllegalTransition(f"A {intent.status} intent cannot be rejected.")
+                raise IllegalTransition(f"The intent is {intent.status} and cannot be rejected.")
             arguments = msgspec.json.decode(intent.tool_call.argument_bytes)
             answer = await core.ask(by, core.question(PolicyAction.APPROVE, by, intent, arguments))
             after = _closed(intent, IntentStatus.REJECTED, core.now(), reason)
@@ -201,7 +201,7 @@ class Decisions:
         if not by.may(Permission.CANCEL) and intent.proposed_by != by.ref:
             raise IntentNotFound("There is no such intent.")
         if intent.status not in (IntentStatus.PENDING_APPROVAL, IntentStatus.APPROVED):
-            raise IllegalTransition(f"A {intent.status} intent cannot be cancelled.")
+            raise IllegalTransition(f"The intent is {intent.status} and cannot be cancelled.")
         records = await core.store.execution(by.tenant_id, action_intent_id)
         lock = records.attempt if records else None
         if lock is not None:

@@ -12,6 +12,7 @@ from enactor.domain.ids import is_intent_id
 from enactor.domain.intent import ActionIntent, IntentStatus
 from enactor.domain.ledger import LedgerEntry
 from enactor.domain.outcome import ActionOutcome, CompensationStatus, ObjectRef
+from enactor.domain.paging import named_token, unnamed_token
 from enactor.domain.principal import ALL_ACCOUNTS, Permission, Principal
 from enactor.domain.time import rfc3339
 from enactor.ports.commands import InternalObject
@@ -205,12 +206,13 @@ class Inspection:
         limit: int = 50,
         page_token: str | None = None,
     ) -> Page[ActionIntent]:
-        """Intents, newest first; `status` is an intent's."""
+        """Intents, newest first; `status` is an intent's. Raises `InvalidInput`, `InvalidPageToken`."""
         if status is not None and status not in IntentStatus.__members__:
             raise InvalidInput(f"An intent's status is one of {', '.join(IntentStatus)}.")
         wanted = f"INTENT:{status}" if status else None
-        rows = await self._rows(by, account_id, wanted, action_type, limit, page_token)
-        return Page(tuple(row.intent for row in rows.items), rows.next_token)
+        after = unnamed_token("intents", page_token)
+        rows = await self._rows(by, account_id, wanted, action_type, limit, after)
+        return Page(tuple(row.intent for row in rows.items), named_token("intents", rows.next_token))
 
     async def _rows(
         self,

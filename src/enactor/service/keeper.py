@@ -91,6 +91,18 @@ class LedgerKeeper:
         await asyncio.gather(*self._work, return_exceptions=True)
         self._work.clear()
 
+    async def round(self) -> KeeperStatus:
+        """Merges, signs and looks once, for whoever has a schedule of his own instead of `start`.
+
+        What fails is in the status, and does not keep the rest from being done. Raises `StoreFailed`.
+        """
+        first = ""
+        for action in (self._tenant_log.sequencer.merge, self.sign_all, self.look):
+            await self._try(action)
+            first = first or self._status.error
+        self._status = replace(self._status, error=first)
+        return self._status
+
     async def _keep_merging(self) -> None:
         sequencer = self._tenant_log.sequencer
         seen = -1

@@ -149,7 +149,7 @@ class Proposals:
                     "The intent was changed; read it again.", current_digest=before.approval_digest
                 )
             if before.status not in (IntentStatus.PENDING_APPROVAL, IntentStatus.APPROVED):
-                raise IllegalTransition(f"A {before.status} intent cannot be edited.")
+                raise IllegalTransition(f"The intent is {before.status} and cannot be edited.")
             entry = await self._core.action_type_for(before.tenant_id, before.action_type, before.registry_version)
             if entry is None:
                 raise UnknownActionType(f"The action type {before.action_type} is gone.")

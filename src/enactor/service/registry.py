@@ -42,9 +42,11 @@ class Registration(Struct, frozen=True, kw_only=True):
 
     action_type: str
     tool_name: str
+    tool_schema_version: str | None = None
     parameter_schema: dict[str, Any] | None = None
     parameter_mapping: tuple[ParameterMapping, ...] | None = None
     risk_class: RiskClass | None = None
+    compensation_strategy: CompensationStrategy | None = None
     compensation: Compensation | None = None
     write_semantics: WriteSemantics | None = None
     effect_key: str | None = None
@@ -236,6 +238,8 @@ class Registry:
     ) -> ActionType:
         if _NAME.fullmatch(asked.action_type) is None:
             raise InvalidInput("An action type's name is upper case letters, digits and underscores, 128 at most.")
+        if asked.tool_schema_version not in (None, definition.tool_schema_version):
+            raise InvalidInput(f"The tool's schema version is {definition.tool_schema_version}.")
         schema = asked.parameter_schema if asked.parameter_schema is not None else definition.input_schema
         _require_schema(schema)
         properties: dict[str, Any] = schema.get("properties", {})
@@ -256,7 +260,7 @@ class Registry:
             parameter_mapping=mapping,
             risk_class=asked.risk_class or definition.risk_class,
             write_semantics=asked.write_semantics or definition.write_semantics,
-            compensation=asked.compensation or definition.compensation,
+            compensation=_compensation(asked, definition),
             summary=asked.summary or definition.summary or f"{asked.action_type} through {definition.tool_name}",
             definition_hash=definition.definition_hash,
             created_at=self._core.now(),
@@ -285,6 +289,18 @@ class Registry:
             for name in template_fields(template):
                 if name not in properties:
                     raise InvalidInput(f"A template names '{name}', which the schema does not have.")
+
+
+def _compensation(asked: Registration, definition: ToolDefinition) -> Compensation:
+    """What is asked for, or the tool's own; by its strategy alone only what nothing else has to be known of."""
+    strategy, given, own = asked.compensation_strategy, asked.compensation, definition.compensation
+    if given is not None and strategy not in (None, given.strategy):
+        raise InvalidInput("compensation_strategy and compensation name different strategies.")
+    if given is not None or strategy in (None, own.strategy):
+        return given or own
+    if strategy is CompensationStrategy.AUTOMATIC:
+        raise InvalidInput("The tool has no compensation of its own; name the compensating tool in compensation.")
+    return Compensation(strategy=strategy)
 
 
 def _require_bounds(entry: ActionType) -> None:

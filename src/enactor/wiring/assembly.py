@@ -15,6 +15,7 @@ from enactor.connectors.sdk import Connector, FunctionConnector
 from enactor.domain.errors import ConfigurationError
 from enactor.domain.mapping import CustomTransform
 from enactor.engines.local import Listener, LocalEngine
+from enactor.gateway.artifacts import FileArtifacts
 from enactor.gateway.composite import CompositeToolPlane, GovernedPlane
 from enactor.gateway.guards import GuardedPlane, Guards
 from enactor.gateway.in_process import InProcessToolPlane
@@ -29,7 +30,7 @@ from enactor.ports.secrets import SecretSource
 from enactor.ports.store import Store
 from enactor.service import Core, Limits, LogOptions, Service
 from enactor.service.keeper import LedgerKeeper
-from enactor.settings import StoreAddress, store_address
+from enactor.settings import Settings, StoreAddress, store_address
 from enactor.wiring.faults import watched_plane, watched_store
 from enactor.wiring.ledger import ephemeral_signers
 
@@ -134,6 +135,18 @@ def s3_artifacts(address: StoreAddress) -> ArtifactStore:
     bucket, _, prefix = address.options["artifacts"].partition("/")
     client = sdk_client("s3", address.region, address.options.get("endpoint"), attempts=4)
     return S3Artifacts(client, bucket, f"{prefix.rstrip('/')}/" if prefix else "")
+
+
+def artifacts_of(settings: Settings) -> ArtifactStore:
+    """Where answers are put aside, and erased: the bucket that the store's URL names, or else a folder.
+
+    Raises:
+        ConfigurationError: the SDK is not installed, or its settings are wrong.
+    """
+    address = settings.address
+    if address.scheme == "dynamodb" and "artifacts" in address.options:
+        return s3_artifacts(address)
+    return FileArtifacts(settings.mcp.artifacts)
 
 
 def create_tables(url: str) -> list[str]:

@@ -10,8 +10,8 @@ import msgspec
 
 from enactor import __version__
 from enactor.domain.action_type import RiskClass, WriteMode, WriteSemantics
-from enactor.gateway.artifacts import FileArtifacts
 from enactor.gateway.behind import BehindGateway, GatewayLink
+from enactor.gateway.composite import GovernedPlane
 from enactor.gateway.egress import EgressRules, GuardedTransport
 from enactor.gateway.execution_tokens import ExecutionTokens
 from enactor.gateway.mcp_oauth import OAuthHeaders
@@ -30,7 +30,7 @@ from enactor.mcp.tool_server import GATEWAY, ToolServer
 from enactor.ports.clock import Clock, Randomness
 from enactor.ports.store import Store
 from enactor.settings import LOOPBACK, McpServerSettings, OAuthSettings, Settings, ToolSettings
-from enactor.wiring.assembly import Assembly, Detour
+from enactor.wiring.assembly import Detour, artifacts_of
 
 _KEY_BYTES: Final = 32
 
@@ -60,7 +60,7 @@ def surroundings(settings: Settings, clock: Clock, *, show_errors: bool = False)
     return Surroundings(
         clock=clock,
         secrets=EnvFileSecrets(settings.secrets),
-        artifacts=FileArtifacts(settings.mcp.artifacts),
+        artifacts=artifacts_of(settings),
         transport=transport,
         read_reference=lambda reference: read_reference(reference, os.environ, "mcp_servers"),
         version=__version__,
@@ -117,8 +117,15 @@ def detour_of(settings: Settings, store: Store, clock: Clock, randomness: Random
     )
 
 
-def doors_of(settings: Settings, assembly: Assembly, deps: HttpDeps) -> list[Door]:
-    """`/mcp`, and `/gateway/mcp` where it is on. Raises `ConfigurationError`."""
+def doors_of(settings: Settings, direct: GovernedPlane, deps: HttpDeps) -> list[Door]:
+    """`/mcp`, and `/gateway/mcp` where it is on.
+
+    Args:
+        direct: the tools without guards and detours, for `/gateway/mcp`.
+
+    Raises:
+        ConfigurationError: a key cannot be read.
+    """
     doors: list[Door] = []
     reached = DoorSettings(
         public_url=settings.public_url,
@@ -127,18 +134,18 @@ def doors_of(settings: Settings, assembly: Assembly, deps: HttpDeps) -> list[Doo
         max_body_bytes=settings.limits.body_bytes,
     )
     if settings.mcp.agents:
-        agents = AgentServer(assembly.service, assembly.store, assembly.clock, __version__)
-        admit = admitting(_authenticator(settings, assembly, deps), development=settings.dev)
+        agents = AgentServer(deps.service, deps.store, deps.clock, __version__)
+        admit = admitting(_authenticator(settings, deps), development=settings.dev)
         doors.append(Door(agents.server, AGENTS, admit, reached))
     if settings.mcp.gateway:
-        tokens = tokens_of(settings, assembly.store, assembly.clock, assembly.randomness)
+        tokens = tokens_of(settings, deps.store, deps.clock, deps.randomness)
         # Without guards: they are with the process that has the permit, and can put the run off.
-        tools = ToolServer(assembly.direct, tokens, assembly.clock, __version__)
+        tools = ToolServer(direct, tokens, deps.clock, __version__)
         doors.append(Door(tools.server, GATEWAY, tools.admit, reached, metadata=False))
     return doors
 
 
-def _authenticator(settings: Settings, assembly: Assembly, deps: HttpDeps) -> Authenticator:
+def _authenticator(settings: Settings, deps: HttpDeps) -> Authenticator:
     """Takes the API's tokens, or for issuers that name audiences of `/mcp` those alone."""
     if not any(issuer.mcp_audiences for issuer in settings.issuers):
         return deps.authenticator
@@ -149,7 +156,7 @@ def _authenticator(settings: Settings, assembly: Assembly, deps: HttpDeps) -> Au
         for issuer in settings.issuers
     ]
     dev_issuer = DevIssuer.load(settings.dev_key_file) if settings.dev else None
-    return Authenticator(issuers, assembly.clock, dev_issuer=dev_issuer)
+    return Authenticator(issuers, deps.clock, dev_issuer=dev_issuer)
 
 
 _SHARED: Final = {

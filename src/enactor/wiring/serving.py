@@ -20,7 +20,6 @@ from fastapi import FastAPI
 
 from enactor import __version__
 from enactor.domain.errors import ConfigurationError, EnactorError, StoreFailed, Unavailable
-from enactor.gateway.artifacts import FileArtifacts
 from enactor.gateway.doors import GuardRules
 from enactor.gateway.egress import EgressRefused, EgressRules, GuardedTransport
 from enactor.gateway.guard_metrics import GuardsCollector
@@ -40,7 +39,7 @@ from enactor.ports.store import Store
 from enactor.service import Limits
 from enactor.settings import EVERY_TENANT, LOOPBACK, GuardsSettings, Settings, without_password
 from enactor.system import SystemClock, SystemRandomness
-from enactor.wiring.assembly import Assembly, assemble, find_connectors, find_transforms, open_store
+from enactor.wiring.assembly import Assembly, artifacts_of, assemble, find_connectors, find_transforms, open_store
 from enactor.wiring.ledger import log_options
 
 if TYPE_CHECKING:
@@ -202,7 +201,7 @@ class _Process:
             listener=self._metrics.ended,
             mcp=self._mcp_servers(),
             log=log_options(settings, self._randomness),
-            artifacts=FileArtifacts(settings.mcp.artifacts),
+            artifacts=artifacts_of(settings),
             merge_seconds=settings.ledger.merge_seconds,
             checkpoint_seconds=settings.ledger.checkpoint_seconds,
             guards=guards_of(settings.guards),
@@ -237,7 +236,7 @@ class _Process:
             return []
         from enactor.wiring.mcp import doors_of
 
-        return doors_of(self._settings, assembly, deps)
+        return doors_of(self._settings, assembly.direct, deps)
 
     def _http(self, assembly: Assembly) -> HttpDeps:
         settings = self._settings

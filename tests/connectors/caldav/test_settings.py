@@ -54,7 +54,7 @@ async def test_settings_as_a_whole(rig: Rig) -> None:
             CalendarConnector.configured(context_of(rig.clock, table, {}))
     other = CalendarConnector.configured(context_of(rig.clock, rig.settings(url=f"{rig.url}x/"), {}))
     assert other.configuration_version != rig.connector.configuration_version
-    await other.close()
+    await other.aclose()
 
 
 async def test_the_settings_in_the_documentation(clock: ManualClock) -> None:
@@ -65,7 +65,7 @@ async def test_the_settings_in_the_documentation(clock: ManualClock) -> None:
     internal, calendar = find_connectors(settings.connectors, None, clock, settings.connector_settings)  # type: ignore[arg-type]
     assert internal.name == "internal"
     assert isinstance(calendar, CalendarConnector)
-    await calendar.close()
+    await calendar.aclose()
 
 
 async def test_the_doctor(radicale: Radicale, rig: Rig, clock: ManualClock) -> None:
@@ -91,7 +91,7 @@ async def test_the_doctor(radicale: Radicale, rig: Rig, clock: ManualClock) -> N
         context = context_of(clock, rig.settings(**changes), rig.environment)
         connector = CalendarConnector.configured(context)
         (found[name],) = await connector.doctor()
-        await connector.close()
+        await connector.aclose()
     assert found["good"].good
     says = {
         "missing": "there is no such calendar",

@@ -211,8 +211,8 @@ async def test_a_document_that_changes(orders: Orders, proxy: Proxy, clock: Manu
     assert before.configuration_version != other.configuration_version
     assert before.version_for("acme", "north") != other.version_for("acme", "north") != ""
     assert before.version_for("acme", "west") == before.version_for("globex", "north") == ""
-    await before.close()
-    await other.close()
+    await before.aclose()
+    await other.aclose()
 
 
 async def test_who_is_not_served(rig: Rig) -> None:
@@ -238,7 +238,7 @@ async def test_the_doctor(rig: Rig, orders: Orders, clock: ManualClock) -> None:
     closed = connector_of(clock, api("http://127.0.0.1:9", orders.document))
     (_, check) = await closed.doctor()
     assert (check.good, bool(check.advice)) == (False, True)
-    await closed.close()
+    await closed.aclose()
 
 
 def _undoing(made: Reply, key: str = KEY) -> dict[str, Any]:

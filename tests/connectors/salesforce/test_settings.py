@@ -56,7 +56,7 @@ async def test_one_account_has_one_organization(rig: Rig) -> None:
     with pytest.raises(ConfigurationError, match="twice"):
         SalesforceConnector.configured(rig.context({"organizations": [one, one]}))
     both = SalesforceConnector.configured(rig.context({"organizations": [one, {**one, "tenant": "globex"}]}))
-    await both.close()
+    await both.aclose()
     with pytest.raises(ConfigurationError, match="organizations"):
         SalesforceConnector.configured(rig.context({}))
 
@@ -73,7 +73,7 @@ async def test_the_configuration_version_covers_endpoint_and_credential_referenc
     ):
         made = SalesforceConnector.configured(rig.context(rig.settings(**changes)))
         versions.add(made.configuration_version)
-        await made.close()
+        await made.aclose()
     assert len(versions) == 6
 
 
@@ -93,7 +93,7 @@ async def test_a_server_finds_it_by_name(rig: Rig) -> None:
     (found,) = find_connectors(["salesforce"], rig.store, rig.clock, {"salesforce": rig.settings()}, development=True)
     assert isinstance(found, SalesforceConnector)
     assert found.configuration_version == rig.connector.configuration_version
-    await found.close()
+    await found.aclose()
     with pytest.raises(ConfigurationError, match="needs"):
         find_connectors(["salesforce"], rig.store, rig.clock)
 
@@ -104,7 +104,7 @@ async def test_loopback_needs_development(rig: Rig) -> None:
     checks = await made.doctor()
     assert [check.good for check in checks] == [False]
     assert "plain http" in checks[0].text
-    await made.close()
+    await made.aclose()
 
 
 async def test_the_doctor_is_content_with_a_good_organization(rig: Rig) -> None:

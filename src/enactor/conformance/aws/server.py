@@ -20,13 +20,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.dynamodb.comparisons import get_filter_expression
 from moto.dynamodb.exceptions import MockValidationException, ResourceNotFoundException
-from moto.dynamodb.models import DynamoDBBackend, dynamodb_backends
+from moto.dynamodb.models import dynamodb_backends
 from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
+from enactor.conformance.aws.quick import query, read, spare_sizes, write
 from enactor.conformance.aws.strict import Rules
 
 CONTROL: Final = "/_emulator/"
@@ -34,50 +34,6 @@ _TARGET: Final = "HTTP_X_AMZ_TARGET"
 _DYNAMO: Final = "DynamoDB_20120810."
 
 Start = Callable[..., Any]
-
-
-def write(backend: DynamoDBBackend, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A transaction: all conditions first, then all effects. moto's own copies whole tables to be able to undo.
-
-    Returns:
-        The reasons why it is cancelled; empty when it has happened.
-    """
-    reasons: list[dict[str, Any]] = []
-    for item in items:
-        ((_, given),) = item.items()
-        place = given.get("Key") or given["Item"]
-        current = backend.get_item(given["TableName"], {"pk": place["pk"], "sk": place["sk"]})
-        condition = given.get("ConditionExpression")
-        names, values = given.get("ExpressionAttributeNames"), given.get("ExpressionAttributeValues")
-        if condition is None or get_filter_expression(condition, names, values).expr(current):
-            reasons.append({"Code": "None"})
-            continue
-        reasons.append({"Code": "ConditionalCheckFailed", "Message": "The conditional request failed"})
-        if given.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD" and current is not None:
-            reasons[-1]["Item"] = current.to_json()["Attributes"]
-    if any(reason["Code"] != "None" for reason in reasons):
-        return reasons
-    for item in items:
-        ((operation, given),) = item.items()
-        if operation == "Put":
-            backend.put_item(given["TableName"], given["Item"])
-        elif operation == "Delete":
-            backend.delete_item(given["TableName"], given["Key"])
-        elif operation == "Update":
-            backend.update_item(
-                given["TableName"],
-                given["Key"],
-                update_expression=given["UpdateExpression"],
-                expression_attribute_names=given.get("ExpressionAttributeNames", {}),
-                expression_attribute_values=given.get("ExpressionAttributeValues", {}),
-            )
-    return []
-
-
-def read(backend: DynamoDBBackend, table: str, key: dict[str, Any]) -> dict[str, Any] | None:
-    """An item as the wire has it. moto answers the same, and takes fifty times as long to write it down."""
-    found = backend.get_item(table, key)
-    return None if found is None else found.to_json()["Attributes"]
 
 
 class Application:
@@ -152,6 +108,9 @@ class Application:
                     more = {"CancellationReasons": reasons}
                     return _collected(_error, "TransactionCanceledException", "Transaction cancelled", more)
                 return _json({})
+            if operation == "Query":
+                page = query(backend, request)
+                return None if page is None else _json(page)
             if operation == "GetItem":
                 item = read(backend, request["TableName"], request["Key"])
                 return _json({"Item": item} if item is not None else {})
@@ -265,6 +224,7 @@ def _hang_up(environ: dict[str, Any]) -> Iterable[bytes]:
 def main() -> None:
     """Serves on a free port until standard input is closed, as it is when the process that started it ends."""
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
+    spare_sizes()
     application = Application()
     MotoRequestHandler.protocol_version = "HTTP/1.1"
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)

@@ -64,7 +64,7 @@ class Rules:
         keys = [self._key(part) for part in parts]
         if len(set(keys)) < len(keys):
             yield "Transaction request cannot include multiple operations on one item"
-        if sum(_size(part.get("Item", {})) for part in parts) > MAX_TRANSACTION_BYTES:
+        if sum(size_of(part.get("Item", {})) for part in parts) > MAX_TRANSACTION_BYTES:
             yield "A transaction has at most 4 MB"
         if len(str(request.get("ClientRequestToken", ""))) > 36:
             yield "ClientRequestToken has at most 36 characters"
@@ -104,7 +104,7 @@ class Rules:
                 yield f"An expression uses what {attribute} does not define"
         if "Item" in request:
             yield from self._keys(request["TableName"], request["Item"], whole=True)
-            if _size(request["Item"]) > MAX_ITEM_BYTES:
+            if size_of(request["Item"]) > MAX_ITEM_BYTES:
                 yield "Item size has exceeded the maximum allowed size of 400 KB"
         elif "Key" in request:
             yield from self._keys(request["TableName"], request["Key"], whole=False)
@@ -129,10 +129,10 @@ class Rules:
                 yield f"The index key {attribute} is an empty string"
 
 
-def _size(value: Any) -> int:
+def size_of(value: Any) -> int:
     """About what DynamoDB counts: names and values in UTF-8, and 3 bytes for each list or map."""
     if isinstance(value, dict):
-        return 3 + sum(len(name.encode()) + _size(part) for name, part in value.items())
+        return 3 + sum(len(name.encode()) + size_of(part) for name, part in value.items())
     if isinstance(value, list):
-        return 3 + sum(_size(part) for part in value)
+        return 3 + sum(size_of(part) for part in value)
     return len(str(value).encode())

@@ -70,7 +70,7 @@ class CalendarConnector(Connector):
     async def doctor(self) -> Sequence[Check]:
         return [check for one in self._calendars.each for check in await doctoring.examine(one)]
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         for one in self._calendars.each:
             await one.close()
 

@@ -84,7 +84,7 @@ class OpenApiConnector(Connector):
                 found.append(Check(True, f"{url}: answers ({answer.status})"))
         return found
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         for server in self._servers.each:
             await server.target.close()
 

@@ -68,7 +68,7 @@ class SalesforceConnector(Connector):
     async def doctor(self) -> Sequence[Check]:
         return [check for one in self._organizations.each for check in await doctoring.examine(one)]
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         for one in self._organizations.each:
             await one.close()
 

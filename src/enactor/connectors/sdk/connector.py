@@ -70,8 +70,17 @@ class Connector:
         """Looks at the target, changing nothing, and says what would keep the tools from working."""
         return ()
 
-    async def close(self) -> None:
-        """Lets go of connections."""
+    async def aclose(self) -> None:
+        """Lets go of connections. Its name leaves `close` to tools."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Refuses a tool whose name the connector itself answers to. Raises `ConfigurationError`."""
+        super().__init_subclass__(**keywords)
+        for name, member in vars(cls).items():
+            if hasattr(Connector, name) and inspect.isfunction(member) and spec_of(member) is not None:
+                raise ConfigurationError(
+                    f"The tool '{name}' of {cls.__name__} has a name that connectors need themselves; choose another."
+                )
 
 
 def compensation_of(connector: Connector, spec: ToolSpec) -> Compensation:
