@@ -8,6 +8,7 @@ made again from the deployed definition), and it invokes nothing for a queue (`P
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -159,8 +160,10 @@ class Cloud:
             role = self.resources[f"{logical(function.name)}Role"]["PhysicalResourceId"]
             iam = self.client("iam")
             names = iam.list_role_policies(RoleName=role)["PolicyNames"]
+            # The emulator gives a policy of a stack back as Python writes it, and not as JSON.
             found[function.name] = [
-                iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names
+                ast.literal_eval(iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"])
+                for name in names
             ]
         return found
 

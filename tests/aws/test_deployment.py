@@ -36,6 +36,9 @@ EXPECTED = {
 }
 """Scenario → how the run ends, how many calls arrive, and how many objects there are."""
 
+TIMED = {slug("request lost, searched twice, called again"), "dies-after-the-permit", "timeout-keyed"}
+"""How often these wait and call hangs on how busy the machine is; how they end, and what there is then, does not."""
+
 STOPPED = {"switched-during": "KILL_SWITCH_ENABLED", "cancelled-during": "CANCELLED_BY_REQUEST"}
 
 UNSEEN = {
@@ -117,8 +120,10 @@ def test_the_ledger_is_the_local_engine_s(seen: dict[str, Any], tenant: str) -> 
 @pytest.mark.parametrize("tenant", of(*EXPECTED))
 def test_a_scenario_ends_as_it_must(seen: dict[str, Any], tenant: str) -> None:
     """How it ends, how often the target was called, and what there is."""
-    scenario = seen["scenarios"][tenant]
-    assert (scenario["status"], scenario["sent"], scenario["made"]) == EXPECTED[tenant.partition("-")[2]]
+    scenario, name = seen["scenarios"][tenant], tenant.partition("-")[2]
+    status, sent, made = EXPECTED[name]
+    assert (scenario["status"], scenario["made"]) == (status, made)
+    assert scenario["sent"] == sent or (name in TIMED and scenario["sent"] > sent)
     assert scenario["outcome"] == scenario["status"]
     assert scenario["events"].count("EXECUTION_STARTED") == 1
     assert scenario["faults"] == 0
@@ -174,10 +179,6 @@ def test_both_interpreters_go_the_same_way(seen: dict[str, Any]) -> None:
         assert states_of(seen, f"{NODE}-{name}") == states_of(seen, f"{MOTO}-{name}"), name
 
 
-TIMED = {slug("request lost, searched twice, called again"), "dies-after-the-permit"}
-"""How often these wait, and so come through Recover, hangs on the clock; how they end does not."""
-
-
 def test_duplicates_end_in_a_state_that_does_nothing(seen: dict[str, Any]) -> None:
     """Under another name when it was over, or at the same time; by its event, the name was used."""
     assert seen["executions"]["by-hand"]["states"] == ["StartExecution", "AlreadyHandled"]
@@ -231,7 +232,8 @@ def test_every_call_is_granted(seen: dict[str, Any]) -> None:
 def test_every_call_is_granted_by_another_evaluator_too(seen: dict[str, Any]) -> None:
     """iam-simulate, which knows every action's resources, over the roles as they were deployed; and what it refuses."""
     calls = sorted({resolved(grant) for call in seen["calls"] for grant in needed(*call)})
-    refused = [(function, "dynamodb:DeleteTable", resource) for function, _, resource in calls if ":table/" in resource]
+    tables = {(function, resource) for function, _, resource in calls if ":table/" in resource}
+    refused = [(function, "dynamodb:DeleteTable", table) for function, table in tables if "/index/" not in table]
     given = {"account": ACCOUNT, "policies": seen["policies"], "calls": [*calls, *refused]}
     verdicts = asked("iam.mjs", given)
     assert len(calls) > 40
