@@ -33,7 +33,7 @@ _PARTS = (
     ("enactor/domain/ledger", "ledger records and hashes (`domain/`)"),
     ("enactor/domain", "other records and rules (`domain/`)"),
     ("enactor/ports", "ids and commands (`ports/`)"),
-    ("enactor/stores", "handing over to the writer (`stores/`)"),
+    ("enactor/stores", "the store: conditions, rows, hashes of the chain (`stores/`)"),
     ("enactor/engines", "engine (`engines/`)"),
     ("enactor/gateway", "gateway (`gateway/`)"),
     ("enactor/connectors", "the tool (`connectors/`)"),
@@ -129,8 +129,8 @@ def main() -> int:
     others = sum(threads.values())
     lines = [
         ["thread", "CPU each"],
-        ["event loop: everything but SQL", f"{loop / given.count * 1e6:.0f} µs"],
-        ["writer: SQL, chaining hashes, commits", f"{others / given.count * 1e6:.0f} µs"],
+        ["event loop: everything but physical commits", f"{loop / given.count * 1e6:.0f} µs"],
+        ["writer: physical commits", f"{others / given.count * 1e6:.0f} µs"],
     ]
     parts = by_part(profiler)
     total = sum(parts.values())

@@ -103,7 +103,7 @@ async def jumping_clock(place: Place, times: int = 3) -> Endured:
     """The program's clock jumps backwards and forwards, by seconds and by days, again and again."""
     found = Endured("the clock jumps", 0)
     for seed in range(times):
-        more = {"jumps": {"seed": seed, "by": list(JUMPS), "times": 40}}
+        more = {"jumps": {"seed": seed, "by": list(JUMPS), "times": 40}, "patience": 5}
         found.times += 40
         await _carried_out(place, found, f"clock{seed}-", 36, (), ("keyed", "searched", "unsafe"), more=more)
     return found
@@ -170,13 +170,23 @@ async def _carried_out(
         name, kind = order["order"], order["kind"]
         there = seen.get(name, {})
         honest = allowed(kind, there, ()) | (allowed(kind, there, _DIED) if lives else frozenset[Says]())
-        if more and kind == "keyed" and any(r["act"] not in ("do", "delay", "busy") for r in there["requests"]):
-            # By a clock that jumps a day forward, the key is not retained any more.
-            honest |= {Says.UNKNOWN}
+        if more:
+            honest |= _by_a_clock_that_jumps(kind, there)
         honest = broken_off(folder, name, kind, blinded(folder, name, honest, there), there)
         tally = judge(name, report.get(name), there, honest)
         tally.faults = [f"{found.name}, {kind}: {fault}" for fault in tally.faults]
         found.tally.add(tally)
+
+
+def _by_a_clock_that_jumps(kind: str, seen: dict[str, Any]) -> frozenset[Says]:
+    """What may be said as well when a day has passed in between, by the only clock that there is."""
+    unclear = any(request["act"] not in ("do", "delay", "busy") for request in seen.get("requests", []))
+    if not unclear or kind == "unsafe":
+        return frozenset()
+    # The key is not retained any more; or a closed door was waited for long enough, and the next look-up of what is in
+    # doubt is due when it has been so for twice as long. Found absent then, it is given up.
+    absent = kind == "searched" and not seen["effects"]
+    return frozenset({Says.UNKNOWN, Says.NOT_DONE} if absent else {Says.UNKNOWN})
 
 
 _DIED = ("commit(TakePermit) after", "killed")

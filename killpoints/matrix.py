@@ -249,7 +249,9 @@ class _Life:
         return found
 
 
-async def cells_of(matrix: Matrix, combination: Combination, signals: Sequence[str], *, start_up: bool) -> list[Cut]:
+async def cells_of(
+    matrix: Matrix, combination: Combination, signals: Sequence[str], *, start_up: bool = False
+) -> list[Cut]:
     """The cuts of a combination: none at all, and each point that a dry run reaches, for each signal."""
     dry = await matrix.run(combination, Cut(), start_up=start_up)
     if start_up:

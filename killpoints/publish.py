@@ -15,6 +15,7 @@ TITLES = {
     "recovery": "Killed again during recovery",
     "random": "Killed at random times under load",
     "faults": "The disk, the database, the clock, deliveries and races",
+    "aws": "Enactor on AWS (simulated: DynamoDB emulator, our interpreter): functions that die at every point",
 }
 ROOT = Path(__file__).resolve().parents[1]
 _FIGURES = (
@@ -140,7 +141,7 @@ def _measured() -> str:
         return "Nothing was measured yet."
     measured_on = next(iter(receipts.values()))["measured_on"]
     took = ", ".join(f"{name} {receipt['seconds']:,} s" for name, receipt in receipts.items())
-    parts = [name for name, receipt in receipts.items() if not receipt["complete"]]
+    parts = [name for name, receipt in receipts.items() if not receipt.get("complete", True)]
     unfinished = f" Not run to their end: {', '.join(parts)}." if parts else ""
     return f"Measured on: {_machine(measured_on)}. It took: {took}.{unfinished}"
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 from killpoints.adversity import OF_AN_INSTANT, OF_THE_PROGRAM, Place
 from killpoints.combinations import Combination, combinations, half, in_recovery, lost, undone
@@ -206,6 +206,20 @@ async def model(options: Options) -> Found:
     return Found(holds, text, {"rows": rows}, time.monotonic() - began)
 
 
+async def aws(options: Options) -> Found:
+    """Functions that die at every point, on a simulated AWS."""
+    # Imported when it is needed: it brings the AWS SDK and an emulator.
+    from killpoints.on_aws import chosen, on_aws
+
+    async with on_aws(options.folder, options.at_once) as simulated:
+        runs = cast(Matrix, simulated)
+
+        async def cuts(combination: Combination) -> Sequence[tuple[Cut, bool]]:
+            return [(cut, False) for cut in await cells_of(runs, combination, ("KILL",))]
+
+        return await run_rows(options, "aws", runs, chosen(quick=options.quick), cuts)
+
+
 async def peers(options: Options) -> Found:
     """Enactor beside its peers: the same orders, the same world, as many kills."""
     began, before = time.monotonic(), options.before("peers")
@@ -271,5 +285,8 @@ SECTIONS: dict[str, Section] = {
     "faults": Section("The disk, the database, the clock, deliveries and races", faults, quick=False),
     "model": Section("A model of the protocol, every interleaving", model),
     "random": Section("Killed at random times under load", random_kills),
+    "aws": Section(
+        "Enactor on AWS (simulated: DynamoDB emulator, our interpreter): functions that die at every point", aws
+    ),
     "peers": Section("Beside its peers", peers, quick=False),
 }

@@ -54,6 +54,7 @@ GUARDS = Guards(default=GuardRules(failures=8, open_seconds=0.1, longest_open_se
 
 _ROBOT, _ANA, _BEN = agent("robot"), person("ana"), person("ben")
 _UNDONE = frozenset({CompensationStatus.COMPLETED, CompensationStatus.FAILED, CompensationStatus.IN_DOUBT})
+_FARTHEST_SECONDS = 3 * 86_400
 _log = logging.getLogger("killpoints")
 
 
@@ -72,7 +73,13 @@ class ShiftedClock(SystemClock):
         self._jumps: list[int] = []
         if jumps:
             chance = random.Random(jumps["seed"])  # noqa: S311 - a repeatable choice, and no secret
-            self._jumps = [chance.choice(jumps["by"]) * 1000 for _ in range(jumps["times"])]
+            ahead = 0
+            for _ in range(jumps["times"]):
+                # Never so far that what is proposed at one end has expired at the other.
+                by = chance.choice([by for by in jumps["by"] if abs(ahead + by) <= _FARTHEST_SECONDS])
+                self._jumps.append(by * 1000)
+                ahead += by
+            self._jumps.reverse()
         self._latest_ms = self._ahead_ms
 
     def now_ms(self) -> int:

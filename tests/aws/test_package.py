@@ -47,3 +47,16 @@ def test_the_same_files_make_the_same_archive(package: ModuleType, tmp_path: Pat
     package.write(tmp_path / "a.zip", files)
     package.write(tmp_path / "b.zip", dict(reversed(files.items())))
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+
+
+def test_what_is_too_large_is_refused(
+    package: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The limit is 40 MB; an archive above it ends the build with a failure that says so."""
+    assert package.LARGEST == 40 * 1024 * 1024
+    monkeypatch.setattr("sys.argv", ["package_aws.py", "--output", str(tmp_path / "a.zip")])
+    monkeypatch.setattr(package, "download", lambda wheels: None)
+    assert package.main() == 0
+    monkeypatch.setattr(package, "LARGEST", 1024)
+    assert package.main() == 1
+    assert "It is larger than 0 MB." in capsys.readouterr().err

@@ -92,8 +92,8 @@ async def test_concurrent_commits_share_a_physical_one(
     """Twenty commits of one turn of the loop become durable together, and the loop is woken once."""
     store = await SqliteStore.open(path, clock=clock)
     woken: list[object] = []
-    tell = store._writer._tell
-    store._writer._tell = lambda *args: (woken.append(args), tell(*args))[1]  # type: ignore[method-assign]
+    back = store._writer._back
+    store._writer._back = lambda *args: (woken.append(args), back(*args))[1]  # type: ignore[method-assign]
     await asyncio.gather(*(store.commit([creation(build.approved())]) for _ in range(20)))
     assert len(physical) == 1
     assert len(woken) == 1
@@ -204,10 +204,12 @@ async def test_a_busy_database_loses_no_commit(
     await store.close()
 
 
-async def test_a_database_that_stays_busy_fails_aloud(path: Path, clock: ManualClock, build: Builder) -> None:
+async def test_a_database_that_stays_busy_fails_aloud(
+    path: Path, clock: ManualClock, build: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """When the lock is held for longer than anybody should, nobody is told that a commit happened."""
+    monkeypatch.setattr(writer, "_BUSY_SECONDS", 0.001)
     store = await SqliteStore.open(path, clock=clock)
-    store._writer._connection.execute("PRAGMA busy_timeout = 1")
     backup = sqlite3.connect(path, isolation_level=None)
     backup.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreFailed, match="locked by another program"):

@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 from msgspec import Struct
 
-from enactor.domain.canonical import canonical, own_json
+from enactor.domain.canonical import canonical
 
 GENESIS: Final = "0" * 64
 TENANT_CHAIN: Final = "_tenant"
@@ -117,15 +117,13 @@ def record(
     action_intent_id: str = "",
     run_number: int = 0,
     data: Mapping[str, Any],
-    from_outside: bool = True,
 ) -> LedgerRecord:
-    """An entry with its data in canonical form and committed to.
+    """An entry with its data, which may hold values from outside, in canonical form and committed to.
 
     Args:
         salt: 16 random bytes.
-        from_outside: the data holds values that somebody else wrote; see `canonical.own_json`.
     """
-    body = canonical(data) if from_outside else own_json(data)
+    body = canonical(data)
     return LedgerRecord(
         entry_id=entry_id,
         tenant_id=tenant_id,
@@ -153,7 +151,7 @@ def hashed_bytes(entry: LedgerRecord, seq: int, sequence: int, prev_hash: str) -
             "data_commitment": entry.data_commitment,
             "decision_trace_id": entry.decision_trace_id,
             "entry_id": entry.entry_id,
-            "event_type": entry.event_type.value,
+            "event_type": entry.event_type,
             "prev_hash": prev_hash,
             "run_number": entry.run_number,
             "seq": seq,

@@ -12,23 +12,20 @@ from enactor.ports.commands import Command, SettlePermit, StartAttempt, UpdateAt
 def folded(commands: Iterable[Command]) -> tuple[Command, ...]:
     """`commands` with the attempt, and each permit, written once: under its first condition, with its last content."""
     result: list[Command] = []
-    places: dict[str, int] = {}
+    held: StartAttempt | UpdateAttempt | None = None
+    held_at = 0
+    permits: dict[int, tuple[int, SettlePermit]] = {}
     for command in commands:
-        match command:
-            case StartAttempt() | UpdateAttempt():
-                record = "attempt"
-            case SettlePermit():
-                record = f"permit {command.permit.call_no}"
-            case _:
-                result.append(command)
+        if isinstance(command, (StartAttempt, UpdateAttempt)):
+            if held is not None:
+                result[held_at] = held = msgspec.structs.replace(held, attempt=command.attempt)
                 continue
-        place = places.setdefault(record, len(result))
-        if place == len(result):
-            result.append(command)
-            continue
-        match result[place], command:
-            case (StartAttempt() | UpdateAttempt()) as held, (StartAttempt() | UpdateAttempt()) as later:
-                result[place] = msgspec.structs.replace(held, attempt=later.attempt)
-            case SettlePermit() as held, SettlePermit() as later:
-                result[place] = msgspec.structs.replace(held, permit=later.permit)
+            held, held_at = command, len(result)
+        elif isinstance(command, SettlePermit):
+            if known := permits.get(command.permit.call_no):
+                place, first = known
+                result[place] = msgspec.structs.replace(first, permit=command.permit)
+                continue
+            permits[command.permit.call_no] = (len(result), command)
+        result.append(command)
     return tuple(result)

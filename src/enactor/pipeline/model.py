@@ -11,9 +11,10 @@ from msgspec import Struct
 
 from enactor.domain.action_type import ActionType
 from enactor.domain.attempt import ExecutionAttempt
+from enactor.domain.canonical import own_json, sha256_hex
 from enactor.domain.intent import ActionIntent
 from enactor.domain.kill_switch import KillSwitch
-from enactor.domain.ledger import LedgerEvent, record
+from enactor.domain.ledger import LedgerEvent, LedgerRecord
 from enactor.domain.outcome import ActionOutcome
 from enactor.domain.permit import WritePermit
 from enactor.domain.time import rfc3339
@@ -132,33 +133,30 @@ class Context:
         self.ids = ids
         self.randomness = randomness
         self.settings = settings
-
-    def now_ms(self) -> int:
-        """Now, in milliseconds since the epoch."""
-        return self.clock.now_ms()
+        self.now_ms = clock.now_ms
 
     def now(self) -> str:
         """Now, as RFC 3339."""
-        return rfc3339(self.clock.now_ms())
+        return rfc3339(self.now_ms())
 
     def entry(self, run: Run, intent: ActionIntent, event: LedgerEvent, data: dict[str, Any]) -> AppendLedger:
         """A ledger entry about a run."""
-        now = self.clock.now_ms()
+        body, salt = own_json(data), self.randomness.bytes(16)
         return AppendLedger(
-            record=record(
+            record=LedgerRecord(
                 entry_id=self.ids.new(),
-                salt=self.randomness.bytes(16),
                 tenant_id=intent.tenant_id,
                 account_id=intent.account_id,
                 event_type=event,
-                timestamp=rfc3339(now),
+                timestamp=rfc3339(self.now_ms()),
                 actor=SYSTEM_ACTOR,
                 trace_id=run.attempt.trace_id if run.attempt else intent.trace_id,
                 decision_trace_id=intent.trace_id,
                 action_intent_id=intent.action_intent_id,
                 run_number=run.run_number,
-                data=data,
-                from_outside=False,
+                data=body.decode(),
+                salt=salt.hex(),
+                data_commitment=sha256_hex(salt + body),
             )
         )
 

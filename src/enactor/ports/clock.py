@@ -36,17 +36,23 @@ class Randomness(Protocol):
 
 
 class Ids:
-    """UUIDv7s (RFC 9562) from a clock and a source of randomness; monotonic within a process."""
+    """UUIDv7s from a clock and a source of randomness; monotonic within a process.
+
+    The first of a millisecond is drawn; those that follow in it are counted on from it in random steps (RFC 9562,
+    section 6.2, "monotonic random").
+    """
 
     def __init__(self, clock: Clock, randomness: Randomness) -> None:
         self._clock = clock
         self._randomness = randomness
-        self._last = ""
+        self._at = 0
+        self._last = 0
 
     def new(self) -> str:
         """A new UUIDv7 as 32 hexadecimal digits, later than every one this object made before."""
-        made = uuid7_hex(self._clock.now_ms(), self._randomness.bytes(10))
-        if made <= self._last:
-            made = f"{int(self._last, 16) + 1:032x}"
-        self._last = made
-        return made
+        now = self._clock.now_ms()
+        if now > self._at:
+            self._at, self._last = now, int(uuid7_hex(now, self._randomness.bytes(10)), 16)
+        else:
+            self._last += 1 + int.from_bytes(self._randomness.bytes(3))
+        return f"{self._last:032x}"

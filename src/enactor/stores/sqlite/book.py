@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from enactor.domain.attempt import ExecutionAttempt
 from enactor.domain.intent import ActionIntent
+from enactor.domain.ledger import LedgerRecord, entry_hash
 from enactor.domain.permit import WritePermit
 from enactor.ports.commands import Conflict, ConflictKind
-from enactor.stores.sqlite import codec
+from enactor.stores.sqlite import codec, sql
 from enactor.stores.sqlite.news import News
 from enactor.stores.sqlite.rows import Row, Rows
 from enactor.stores.sqlite.shared import Shared
@@ -26,12 +27,16 @@ Method = Callable[["Book", Any, str, "Unit"], Iterator[None]]
 
 
 class Unit:
-    """One commit, with what it writes itself where a condition is held against that instead of what is stored."""
+    """One commit, with what it writes itself where a condition is held against that instead of what is stored.
 
-    __slots__ = ("attempts", "commands", "settled")
+    Its entries in the ledger stand apart: they have no condition, and are most of what is written.
+    """
+
+    __slots__ = ("attempts", "commands", "entries", "settled")
 
     def __init__(self) -> None:
         self.commands: list[tuple[Method, Any, str]] = []
+        self.entries: list[LedgerRecord] = []
         self.attempts: dict[str, ExecutionAttempt] = {}
         self.settled: dict[int, WritePermit] = {}
 
@@ -57,6 +62,47 @@ class Book:
             next(step)
         for step in steps:
             next(step, None)
+        for record in unit.entries:
+            self._append(record)
+
+    def _append(self, record: LedgerRecord) -> None:
+        """Gives an entry its place in its chain."""
+        shared, action_intent_id = self.shared, record.action_intent_id
+        shared.position = position = shared.position + 1
+        sequence = 0
+        if action_intent_id:
+            state = self.states.get(action_intent_id)
+            state.entries.append(position)
+            state.restated = True
+            shared.changed(action_intent_id, state)
+            sequence = len(state.entries)
+        chain = (record.tenant_id, record.account_id)
+        seq, prev_hash = shared.head(chain)
+        seq += 1
+        own_hash = entry_hash(record, seq, sequence, prev_hash)
+        shared.move_head(chain, seq, own_hash)
+        self.rows.add(
+            sql.ADD_LEDGER,
+            (
+                position,
+                *chain,
+                seq,
+                action_intent_id,
+                sequence,
+                record.run_number,
+                record.event_type.value,
+                record.timestamp,
+                record.actor,
+                record.trace_id,
+                record.decision_trace_id,
+                record.entry_id,
+                record.data,
+                record.salt,
+                record.data_commitment,
+                prev_hash,
+                own_hash,
+            ),
+        )
 
     def take_news(self) -> News:
         """What the batch that has just been committed changed. To be called when nothing is pending."""

@@ -24,7 +24,6 @@ _METHODS: Final[dict[type, tuple[Method, Callable[[Any], object] | None]]] = {
     c.RequestCancel: (runs.request_cancel, lambda command: command),
     c.RecordOutcome: (runs.record_outcome, attrgetter("outcome")),
     c.ReleaseEffectKey: (runs.release_effect_key, None),
-    c.AppendLedger: (runs.append_ledger, None),
     c.RegisterActionType: (conf.register_action_type, attrgetter("action_type")),
     c.DeprecateActionType: (conf.deprecate_action_type, attrgetter("action_type")),
     c.SetKillSwitch: (conf.set_kill_switch, attrgetter("switch")),
@@ -53,6 +52,9 @@ def prepare(commands: Sequence[Any]) -> Unit:
     add = unit.commands.append
     for command in commands:
         kind = type(command)
+        if kind is c.AppendLedger:
+            unit.entries.append(command.record)
+            continue
         method, record_of = _METHODS[kind]
         add((method, command, codec.text_of(record_of(command)) if record_of is not None else ""))
         if kind is c.UpdateAttempt or kind is c.StartAttempt:

@@ -25,6 +25,7 @@ class Rows:
         self.connection: Final = connection
         self._cursor = connection.cursor()
         self._more = more
+        self._written = False
         self._pending: dict[str, list[Row]] = {statement: [] for statement in sql.ORDER}
 
     def add(self, statement: str, row: Row) -> None:
@@ -36,17 +37,21 @@ class Rows:
         self._pending[statement].extend(rows)
 
     def flush(self) -> None:
-        """Executes what was added, in the batch's transaction, which the first flush with rows begins."""
+        """Executes what was added, in the transaction under way."""
         self._more(self)
         for statement, rows in self._pending.items():
             if rows:
-                if not self.connection.in_transaction:
-                    self._cursor.execute("BEGIN IMMEDIATE")
+                self._written = True
                 if len(rows) == 1:
                     self._cursor.execute(statement, rows[0])
                 else:
                     self._cursor.executemany(statement, rows)
                 rows.clear()
+
+    def take_written(self) -> bool:
+        """Whether anything was executed since this was last asked."""
+        written, self._written = self._written, False
+        return written
 
     def close(self) -> None:
         """Closes the connection, and before it the cursor: a statement left open would keep the file locked."""

@@ -1,4 +1,4 @@
-"""Conditions and effects: locks, permits, outcomes and the ledger."""
+"""Conditions and effects: locks, permits and outcomes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Final
 
 from enactor.domain.attempt import ExecutionAttempt, RunStatus
 from enactor.domain.kill_switch import stopped_by
-from enactor.domain.ledger import entry_hash
 from enactor.domain.permit import CallResult, Purpose, WritePermit
 from enactor.ports import commands as c
 from enactor.ports.commands import Conflict, ConflictKind
-from enactor.stores.sqlite import codec, sql
+from enactor.stores.sqlite import codec
 from enactor.stores.sqlite.book import Book, Unit
 from enactor.stores.sqlite.state import IntentState
 
@@ -151,49 +150,6 @@ def release_effect_key(book: Book, command: c.ReleaseEffectKey, body: str, unit:
     yield
     if facts is not None and facts.tenant_id == command.tenant_id:
         book.release(command.action_intent_id, facts)
-
-
-def append_ledger(book: Book, command: c.AppendLedger, body: str, unit: Unit) -> Iterator[None]:
-    """Does `AppendLedger`."""
-    record = command.record
-    action_intent_id = record.action_intent_id
-    state = book.states.get(action_intent_id) if action_intent_id else None
-    yield
-    shared = book.shared
-    sequence = 0
-    if state is not None:
-        state.entries.append(shared.position + 1)
-        state.restated = True
-        shared.changed(action_intent_id, state)
-        sequence = len(state.entries)
-    chain = (record.tenant_id, record.account_id)
-    seq, prev_hash = shared.head(chain)
-    seq += 1
-    own_hash = entry_hash(record, seq, sequence, prev_hash)
-    shared.move_head(chain, seq, own_hash)
-    shared.position += 1
-    book.rows.add(
-        sql.ADD_LEDGER,
-        (
-            shared.position,
-            *chain,
-            seq,
-            action_intent_id,
-            sequence,
-            record.run_number,
-            record.event_type.value,
-            record.timestamp,
-            record.actor,
-            record.trace_id,
-            record.decision_trace_id,
-            record.entry_id,
-            record.data,
-            record.salt,
-            record.data_commitment,
-            prev_hash,
-            own_hash,
-        ),
-    )
 
 
 def _hold_permit(book: Book, state: IntentState, permit: WritePermit, body: str) -> None:
