@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 import tempfile
 import time
@@ -36,6 +37,8 @@ def main() -> int:
     parser.add_argument("--resume", action="store_true", help="go on where the receipts end")
     parser.add_argument("--minutes", type=float, help="begin nothing new after so many minutes")
     given = parser.parse_args()
+    # What runs in this process raises on purpose.
+    logging.basicConfig(level=logging.ERROR)
     if unknown := set(given.sections) - set(SECTIONS):
         parser.error(f"there is no section {min(unknown)}")
     results = given.results or (None if given.quick else receipt.RESULTS)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from enactor.domain.action_type import RiskClass
     from enactor.domain.action_type import WriteMode as WriteSemantics
     from enactor.domain.errors import EnactorError
+    from enactor.domain.intent import ExecutionPolicy, Target
     from enactor.domain.outcome import ActionOutcome, ObjectRef
     from enactor.domain.principal import Principal, Role, agent, person
     from enactor.service.core import Limits
@@ -41,6 +42,7 @@ _HOMES = {
     "Connector": (_SDK, "Connector"),
     "Enactor": ("enactor.wiring.facade", "Enactor"),
     "EnactorError": ("enactor.domain.errors", "EnactorError"),
+    "ExecutionPolicy": ("enactor.domain.intent", "ExecutionPolicy"),
     "Found": (_SDK, "Found"),
     "Limits": ("enactor.service.core", "Limits"),
     "NotSent": (_SDK, "NotSent"),
@@ -50,6 +52,7 @@ _HOMES = {
     "Refused": (_SDK, "Refused"),
     "RiskClass": ("enactor.domain.action_type", "RiskClass"),
     "Role": ("enactor.domain.principal", "Role"),
+    "Target": ("enactor.domain.intent", "Target"),
     "ToolCall": (_SDK, "ToolCall"),
     "ToolResult": (_SDK, "ToolResult"),
     "UndoArguments": (_SDK, "UndoArguments"),
@@ -69,6 +72,7 @@ __all__ = [
     "Connector",
     "Enactor",
     "EnactorError",
+    "ExecutionPolicy",
     "Found",
     "Limits",
     "NotSent",
@@ -78,6 +82,7 @@ __all__ = [
     "Refused",
     "RiskClass",
     "Role",
+    "Target",
     "ToolCall",
     "ToolResult",
     "UndoArguments",

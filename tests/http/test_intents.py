@@ -184,6 +184,10 @@ class TestEditing:
         assert edited["approval_digest"] != intent["approval_digest"]
         revisions = (await world.ana.get(f"{path}/revisions")).json()["items"]
         assert [revision["parameters"]["title"] for revision in revisions] == ["Test note", "Better"]
+        audrey = world.caller("audrey", "auditor")
+        entries = (await audrey.get("/v1/ledger", action_intent_id=intent["action_intent_id"])).json()["items"]
+        (told,) = [entry["data"] for entry in entries if entry["event_type"] == "INTENT_EDITED"]
+        assert (told["revision"], told["approval_digest"]) == (2, edited["approval_digest"])
         body = {"approval_digest": edited["approval_digest"]}
         problem(await world.ana.post(f"{path}/approve", body), 403, "SELF_DECISION_FORBIDDEN")
 

@@ -37,6 +37,9 @@ async def test_a_kill_switch_stops_and_reports(world: World) -> None:
     assert report["unknown"] == []
     pages = (await olga.get("/v1/kill-switches/tenant/report", limit="1")).json()
     assert pages["next_token"]
+    entries = (await world.caller("audrey", "auditor").get("/v1/ledger", account_id="_tenant")).json()["items"]
+    changed = [entry["data"] for entry in entries if entry["event_type"] == "KILL_SWITCH_CHANGED"]
+    assert [(data["scope"], data["enabled"], data["reason"]) for data in changed] == [("tenant", True, "incident")]
     since = (await olga.get("/v1/kill-switches/tenant/report", since="2030-01-01T00:00:00+02:00")).json()
     assert (since["since"], since["executed"]) == ("2029-12-31T22:00:00.000Z", [])
 
@@ -105,6 +108,11 @@ async def test_a_failed_run_is_replayed(world: World) -> None:
     assert (answer.status_code, answer.json()["run_number"]) == (202, 2)
     await world.over(intent["action_intent_id"])
     assert (await world.ana.get(path)).json()["run_number"] == 2
+    entries = (
+        await world.caller("audrey", "auditor").get("/v1/ledger", action_intent_id=intent["action_intent_id"])
+    ).json()
+    told = [entry["event_type"] for entry in entries["items"] if entry["event_type"].startswith("REPLAY")]
+    assert told == ["REPLAY_REQUESTED", "REPLAY_STARTED", "REPLAY_FAILED"]
     done = await world.executed()
     path = f"/v1/executions/{done['action_intent_id']}/replay"
     problem(await ada.post(path, {"replay_reason": "x"}), 409, "ILLEGAL_TRANSITION")

@@ -9,7 +9,7 @@ async with Enactor.open("sqlite:///enactor.db", connectors=[Tickets()]) as enact
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +17,7 @@ from enactor.connectors.internal import InternalConnector
 from enactor.connectors.sdk import Connector
 from enactor.domain.attempt import RunStatus
 from enactor.domain.errors import ConfigurationError, IntentNotFound, NotApproved
-from enactor.domain.intent import ActionIntent, IntentStatus
+from enactor.domain.intent import ActionIntent, ExecutionPolicy, IntentStatus, Target
 from enactor.domain.mapping import CustomTransform
 from enactor.domain.outcome import ActionOutcome, ObjectRef
 from enactor.domain.policy import PolicyMode
@@ -148,15 +148,34 @@ class Enactor:
         parameters: dict[str, Any],
         by: Principal,
         rationale: str = "",
+        target: Target | None = None,
+        evidence_refs: Sequence[str] = (),
+        execution_policy: ExecutionPolicy | None = None,
         expires_in_seconds: int | None = None,
         idempotency_key: str | None = None,
     ) -> ActionIntent:
-        """Proposes an action; see `Proposals.propose` for what it raises."""
+        """Proposes an action; see `Proposals.propose` for what it raises.
+
+        Args:
+            action_type: what is to be done, as the registry names it.
+            account_id: for which account.
+            parameters: as the action type's schema has them.
+            by: who proposes.
+            rationale: why, for the approvers.
+            target: what it is about, where the action type does not take that from the parameters.
+            evidence_refs: where the approvers find more.
+            execution_policy: attempts and time limits; at most those of the action type.
+            expires_in_seconds: how long it may wait; at most as long as the action type allows.
+            idempotency_key: proposing again with the same key gives the same intent.
+        """
         proposal = Proposal(
             action_type=action_type,
             account_id=account_id,
             parameters=parameters,
+            target=target,
             rationale=rationale,
+            evidence_refs=tuple(evidence_refs),
+            execution_policy=execution_policy,
             expires_in_seconds=expires_in_seconds,
         )
         proposed = await self.service.proposals.propose(by, proposal, idempotency_key=idempotency_key)
