@@ -13,7 +13,7 @@ help:  ## this list
 setup:  ## make ./.venv with the pinned dependencies; instant when nothing changed
 	@sh scripts/setup.sh
 
-npm:  ## the MCP servers of others that the tests talk to, into tests/npm; instant when nothing changed
+npm:  ## what the tests run of others (MCP servers, validators, an interpreter), into tests/npm; instant when nothing changed
 	@sh scripts/npm.sh
 
 demo: setup  ## propose, approve, execute exactly once, crash, recover, verify: the whole job over HTTP
@@ -62,7 +62,7 @@ killpoints: setup  ## the proof: killed and paused at every point of a run, with
 killpoints-quick: setup  ## a sample of it, in seconds
 	@$(BIN)/python -m killpoints --quick
 
-test-aws: setup  ## the AWS part of the tests alone: the stack on an emulator, every scenario through the state machine
+test-aws: setup npm  ## the AWS part of the tests alone: the stack on an emulator, every scenario through the state machine
 	@$(BIN)/pytest -q tests/aws tests/engines/test_stepfunctions.py
 
 package-aws: setup  ## dist/enactor-aws.zip, the package of the AWS functions, from the pinned wheels

@@ -1,4 +1,6 @@
-"""A deployment on the emulator: moto, the shim in front of it, the stack as deploy.sh makes it, and a queue that moves.
+"""A deployment on the emulator: the shim in front of it, the stack as deploy.sh makes it, and a queue that moves.
+
+The emulator is moto with a DynamoDB of the store's own suite: one request at a time, conditions before effects.
 
 What the emulator does not do is done here, and named: it does not run state machines that CloudFormation made (they are
 made again from the deployed definition), and it invokes nothing for a queue (`Pump` does).
@@ -6,9 +8,9 @@ made again from the deployed definition), and it invokes nothing for a queue (`P
 
 from __future__ import annotations
 
+import ast
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -18,20 +20,13 @@ from typing import Any
 
 import botocore.session
 
+from deploy.aws.generator.functions import FUNCTIONS, logical
 from tests.aws.lambdas import REGION
 from tests.aws.shim import Shim
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 PREFIX = "cc-native"
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 class Cloud:
@@ -46,34 +41,25 @@ class Cloud:
         self.target_url = target_url
         self.resources: dict[str, dict[str, str]] = {}
         self._clients: dict[str, Any] = {}
-        port = free_port()
-        self.shim = Shim(port, directory)
-        self._log = (directory / "moto.log").open("wb")
-        self._moto = subprocess.Popen(
-            [str(BIN / "moto_server"), "-H", "127.0.0.1", "-p", str(port)],
-            env={**os.environ, "MOTO_PORT": str(self.shim.port), "AWS_DEFAULT_REGION": REGION},
-            stdout=self._log,
-            stderr=self._log,
-        )
-        self._emulator = f"http://127.0.0.1:{port}"
-        self._until_it_answers()
-
-    def _until_it_answers(self) -> None:
-        waiting = threading.Event()
-        while self._moto.poll() is None:
-            try:
-                urllib.request.urlopen(f"{self._emulator}/moto-api/data.json", timeout=5).close()  # noqa: S310 - a server of this test on loopback
-                return
-            except OSError:
-                waiting.wait(0.05)
-        raise AssertionError((self.directory / "moto.log").read_text())
+        self.shim = Shim(directory)
+        with (directory / "emulator.log").open("wb") as log:
+            self._emulator = subprocess.Popen(
+                [sys.executable, "-m", "enactor.conformance.aws.server"],
+                env={**os.environ, "MOTO_PORT": str(self.shim.port), "AWS_DEFAULT_REGION": REGION},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+        assert self._emulator.stdout is not None
+        port = self._emulator.stdout.readline()
+        assert port, (directory / "emulator.log").read_text()
+        self.shim.emulator = int(port)
 
     def close(self) -> None:
         """Stops everything."""
         self.shim.close()
-        self._moto.kill()
-        self._moto.wait()
-        self._log.close()
+        with self._emulator:
+            self._emulator.kill()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -146,7 +132,7 @@ class Cloud:
         states = self.client("stepfunctions")
         deployed = states.describe_state_machine(stateMachineArn=machine)
         config = json.dumps({"stepfunctions": {"execute_state_machine": True}}).encode()
-        urllib.request.urlopen(f"{self._emulator}/moto-api/config", config, timeout=5).close()  # noqa: S310 - a server of this test on loopback
+        urllib.request.urlopen(f"{self.shim.url}/moto-api/config", config, timeout=5).close()  # noqa: S310 - a server of this test on loopback
         made = states.create_state_machine(
             name=deployed["name"], definition=deployed["definition"], roleArn=deployed["roleArn"]
         )
@@ -155,6 +141,31 @@ class Cloud:
     def missing(self) -> set[str]:
         """The logical ids of resources that are said to be there and have no physical id."""
         return {name for name, found in self.resources.items() if not found.get("PhysicalResourceId")}
+
+    def send_dead_letters_back(self) -> None:
+        """What docs/aws.md says to do when the cause is gone."""
+        queue = self.resources["ApprovalsDeadLetters"]["PhysicalResourceId"]
+        wanted = {"QueueUrl": queue, "AttributeNames": ["QueueArn"]}
+        arn = self.client("sqs").get_queue_attributes(**wanted)["Attributes"]["QueueArn"]
+        # Of all services, for this one the command line does not look for its endpoint in the environment.
+        command = [self.environment["AWS"], "sqs", "start-message-move-task", "--source-arn", arn]
+        command += ["--endpoint-url", self.shim.url]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+
+    def policies(self) -> dict[str, list[Any]]:
+        """By function, the policies of its role as they were deployed."""
+        found: dict[str, list[Any]] = {}
+        for function in FUNCTIONS:
+            role = self.resources[f"{logical(function.name)}Role"]["PhysicalResourceId"]
+            iam = self.client("iam")
+            names = iam.list_role_policies(RoleName=role)["PolicyNames"]
+            # The emulator gives a policy of a stack back as Python writes it, and not as JSON.
+            found[function.name] = [
+                ast.literal_eval(iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"])
+                for name in names
+            ]
+        return found
 
     def invoke(self, function: str, event: Any) -> Any:
         """Invokes a function as a service does."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from deploy.aws.generator.functions import FUNCTIONS, logical
 from deploy.aws.generator.rules import statements
+from tests.aws.lambdas import ACCOUNT, REGION
 
 Grant = tuple[str, str, str]
 """Role's function, action, resource: `("invoker", "dynamodb:GetItem", "table/ledger")`."""
@@ -52,6 +53,17 @@ def granted(template: Mapping[str, Any]) -> set[Grant]:
             for resource in statement["Resource"]:
                 found.add((names[role], action, _resource(resource)))
     return found
+
+
+def resolved(grant: Grant) -> Grant:
+    """A grant that a call needs, with the ARN that the resource has in the emulator."""
+    function, action, resource = grant
+    place = f"{REGION}:{ACCOUNT}"
+    arns = {
+        "EventBus": f"arn:aws:events:{place}:event-bus/cc-native-events",
+        "StateMachine": f"arn:aws:states:{place}:stateMachine:cc-native-action-execution",
+    }
+    return function, action, arns.get(resource) or f"arn:aws:dynamodb:{place}:table/cc-native-{resource[6:]}"
 
 
 def _table(name: str) -> str:

@@ -1,7 +1,6 @@
-"""What stands between everybody and the emulator: it runs functions for real, watches their calls, and keeps order.
+"""What stands between everybody and the emulator: it runs functions for real, and watches their calls.
 
-The emulator's DynamoDB is not atomic under threads, so that its calls are passed on one at a time: races over it are
-meaningful, and serialised. A function's process can be made to die before or after any of its writes.
+A function's process can be made to die before or after any of its writes.
 """
 
 from __future__ import annotations
@@ -51,15 +50,23 @@ class _Server(ThreadingHTTPServer):
 
 
 class Shim:
-    """The server. `functions` are those that can be invoked; `calls` what they were seen to do."""
+    """The server.
 
-    def __init__(self, emulator: int, directory: Path) -> None:
+    Attributes:
+        functions: those that were invoked.
+        calls: what they were seen to do.
+        fates: who dies when; each once.
+        emulator: the emulator's port.
+        moved: how many dead letters were sent back.
+    """
+
+    def __init__(self, directory: Path) -> None:
         self.functions: dict[str, Function] = {}
         self.calls: list[Call] = []
         self.fates: list[Fate] = []
-        self._emulator = emulator
+        self.emulator = 0
+        self.moved = 0
         self._directory = directory
-        self._one_at_a_time = threading.Lock()
         self._looking_up = threading.Lock()
         shim = self
 
@@ -101,7 +108,7 @@ class Shim:
             name = deployed.partition("cc-native-")[2].replace("-", "_")
             if name not in self.functions:
                 path = f"/2015-03-31/functions/{deployed}/configuration"
-                connection = http.client.HTTPConnection("127.0.0.1", self._emulator, timeout=30)
+                connection = http.client.HTTPConnection("127.0.0.1", self.emulator, timeout=30)
                 connection.request("GET", path, headers={"authorization": _SIGNED})
                 response = connection.getresponse()
                 assert response.status == 200, deployed
@@ -140,18 +147,50 @@ class Shim:
             if not fate.after:
                 self.functions[caller].kill()
                 return
-        if service == "dynamodb":
-            with self._one_at_a_time:
-                status, headers, answer = self._pass(request, body)
-        else:
-            status, headers, answer = self._pass(request, body)
+        if operation == "StartMessageMoveTask":
+            _answer(request, 200, {"content-type": "application/x-amz-json-1.0"}, self.move(json.loads(body)))
+            return
+        status, headers, answer = self._pass(request, body)
         if fate is not None:
             self.functions[caller].kill()
             return
         _answer(request, status, headers, answer)
 
+    def move(self, task: dict[str, Any]) -> bytes:
+        """Moves dead letters back to where they came from, as SQS does; the emulator does not know how."""
+        dead = task["SourceArn"].rpartition(":")[2]
+        (queue,) = [
+            url
+            for url in self._sqs("ListQueues", {})["QueueUrls"]
+            if dead
+            in self._sqs("GetQueueAttributes", {"QueueUrl": url, "AttributeNames": ["All"]})["Attributes"].get(
+                "RedrivePolicy", ""
+            )
+        ]
+        letters = {"QueueUrl": f"{queue.rpartition('/')[0]}/{dead}"}
+        while found := self._sqs("ReceiveMessage", {**letters, "MaxNumberOfMessages": 10}).get("Messages"):
+            for message in found:
+                self._sqs("SendMessage", {"QueueUrl": queue, "MessageBody": message["Body"]})
+                self._sqs("DeleteMessage", {**letters, "ReceiptHandle": message["ReceiptHandle"]})
+                self.moved += 1
+        return json.dumps({"TaskHandle": "moved"}).encode()
+
+    def _sqs(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.emulator, timeout=60)
+        try:
+            headers = {
+                "authorization": _SIGNED.replace("/lambda/", "/sqs/"),
+                "x-amz-target": f"AmazonSQS.{operation}",
+                "content-type": "application/x-amz-json-1.0",
+            }
+            connection.request("POST", "/", json.dumps(parameters).encode(), headers)
+            found: dict[str, Any] = json.loads(connection.getresponse().read() or b"{}")
+            return found
+        finally:
+            connection.close()
+
     def _pass(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self._emulator, timeout=120)
+        connection = http.client.HTTPConnection("127.0.0.1", self.emulator, timeout=120)
         try:
             headers = {name: value for name, value in request.headers.items() if name.lower() != "connection"}
             if body:

@@ -17,6 +17,7 @@ from deploy.aws.generator.template import template
 from enactor.engines.stepfunctions.definition import FUNCTIONS as STEP_FUNCTIONS
 from enactor.engines.stepfunctions.definition import definition
 from enactor.stores.dynamodb.tables import TABLES
+from tests.npm import asked
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -46,12 +47,14 @@ def test_what_is_generated_is_what_is_committed() -> None:
 
 
 def test_the_linters_have_nothing_to_say(tmp_path: Path) -> None:
-    """cfn-lint about the template, statelint about the definition."""
+    """cfn-lint about the template, statelint and asl-validator about the definition."""
     done = subprocess.run(
         [str(BIN / "cfn-lint"), "deploy/aws/template.yaml"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, "")
-    assert statelint(machine_with(lambda states: None), tmp_path) == ""
+    machine = machine_with(lambda states: None)
+    assert statelint(machine, tmp_path) == ""
+    assert asked("asl.mjs", {"it": machine}) == {"it": []}
 
 
 SEEDED: dict[str, Callable[[dict[str, Any]], object]] = {
@@ -62,7 +65,9 @@ SEEDED: dict[str, Callable[[dict[str, Any]], object]] = {
     "a retry without errors": lambda s: s["InvokeTool"]["Retry"][0].pop("ErrorEquals"),
     "a choice without a way": lambda s: s["WhatNext"]["Choices"][0].pop("Next"),
     "a wait for nothing": lambda s: s["WaitUntil"].pop("TimestampPath"),
-    "a path without its mark": lambda s: s["InvokeTool"]["Parameters"]["Payload"].update(fence="$.fence"),
+    "a path without its mark": lambda s: s["InvokeTool"]["Parameters"]["Payload"].update(
+        fence=s["InvokeTool"]["Parameters"]["Payload"].pop("fence.$")
+    ),
     "no function": lambda s: s["InvokeTool"]["Parameters"].pop("FunctionName"),
     "a parameter that there is not": lambda s: s["InvokeTool"]["Parameters"].update(Functionname="x"),
     "no time limit": lambda s: s["InvokeTool"].pop("TimeoutSeconds"),
@@ -70,11 +75,30 @@ SEEDED: dict[str, Callable[[dict[str, Any]], object]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def validated() -> dict[str, list[str]]:
+    """What asl-validator says of each defect, asked once."""
+    found: dict[str, list[str]] = asked("asl.mjs", {name: machine_with(change) for name, change in SEEDED.items()})
+    return found
+
+
+OURS_ALONE = {
+    "a path without its mark",
+    "no function",
+    "a parameter that there is not",
+    "no time limit",
+    "an error that nobody catches",
+}
+"""Defects that no linter of others sees: what the house rules are there for."""
+
+
 @pytest.mark.parametrize("defect", SEEDED)
-def test_a_defect_in_the_definition_is_seen(defect: str, tmp_path: Path) -> None:
-    """By statelint, or by the house's own rules."""
+def test_a_defect_in_the_definition_is_seen(defect: str, tmp_path: Path, validated: dict[str, list[str]]) -> None:
+    """By statelint or asl-validator, or by the house's own rules: each has some that the others do not see."""
     machine = machine_with(SEEDED[defect])
-    assert definition_faults(machine) or statelint(machine, tmp_path)
+    of_others = bool(statelint(machine, tmp_path) or validated[defect])
+    assert of_others or definition_faults(machine)
+    assert of_others is (defect not in OURS_ALONE)
 
 
 def _grant(action: str, resource: Any) -> Callable[[dict[str, Any]], object]:

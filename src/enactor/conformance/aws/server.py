@@ -228,7 +228,8 @@ def main() -> None:
     application = Application()
     MotoRequestHandler.protocol_version = "HTTP/1.1"
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
-    os.environ["MOTO_PORT"] = str(server.port)
+    # moto's own state machines call functions at that port: here, unless somebody stands before this server.
+    os.environ.setdefault("MOTO_PORT", str(server.port))
     sys.stdout.write(f"{server.port}\n")
     sys.stdout.flush()
     threading.Thread(target=server.serve_forever, daemon=True).start()
