@@ -371,3 +371,26 @@ async def test_tiles_that_were_changed_stop_the_log(rig: Rig, keeper: LedgerKeep
     assert not await keeper._try(Sequencer(rig.store, rig.clock).merge)
     assert keeper.status().failures == 1
     assert "does not fit" in keeper.status().error
+
+
+async def test_one_tenants_trouble_holds_up_no_other(
+    rig: Rig, keeper: LedgerKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others' checkpoints are signed all the same, and the trouble is told."""
+    for tenant in (TENANT, "globex"):
+        await rig.write(1, tenant_id=tenant)
+    await rig.log.sequencer.merge()
+    checkpoint = rig.log.checkpoint
+
+    async def troubled(tenant_id: str) -> LogCheckpoint:
+        if tenant_id == TENANT:
+            raise Unavailable("Not now.")
+        return await checkpoint(tenant_id)
+
+    monkeypatch.setattr(rig.log, "checkpoint", troubled)
+    assert not await keeper._try(keeper.sign_all)
+    assert (keeper.status().error, keeper.status().checkpoints) == ("Not now.", 1)
+    assert await rig.store.log_checkpoint("globex") is not None
+    monkeypatch.undo()
+    assert await keeper._try(keeper.sign_all)
+    assert await rig.store.log_checkpoint(TENANT) is not None

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from enactor.domain.errors import EnactorError, StoreFailed
-from enactor.domain.log import ALARM_SECONDS
+from enactor.domain.log import ALARM_SECONDS, LogHead
 from enactor.ports.clock import Clock
 from enactor.ports.commands import Conflict
 from enactor.ports.store import Store
@@ -20,6 +20,9 @@ from enactor.service.log import TenantLog
 _LISTEN_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 5.0
 _PAGE: Final = 500
+_TROUBLE: Final = (EnactorError, Conflict, LookupError)
+"""What may befall one log; it is told, and tried again."""
+
 _log = logging.getLogger("enactor.ledger")
 
 
@@ -121,18 +124,31 @@ class LedgerKeeper:
             await self._try(self.sign_all)
 
     async def sign_all(self) -> None:
-        """Publishes a checkpoint of every log that has grown by more than checkpoints."""
+        """Publishes a checkpoint of every log that has grown by more than checkpoints.
+
+        One tenant's trouble holds up no other one; the first is raised when all have had their turn.
+        """
         after: str | None = None
+        trouble: Exception | None = None
         while heads := await self._store.log_heads(_PAGE, after):
             for head in heads:
-                if self._signed.get(head.tenant_id) == head.size:
-                    continue
-                before = await self._store.log_checkpoint(head.tenant_id)
-                made = await self._tenant_log.checkpoint(head.tenant_id)
-                self._signed[head.tenant_id] = head.size
-                if before is None or made.size > before.size:
-                    self._status = replace(self._status, checkpoints=self._status.checkpoints + 1)
+                if self._signed.get(head.tenant_id) != head.size:
+                    try:
+                        await self._sign(head)
+                    except StoreFailed:
+                        raise
+                    except _TROUBLE as error:
+                        trouble = trouble or error
             after = heads[-1].tenant_id
+        if trouble is not None:
+            raise trouble
+
+    async def _sign(self, head: LogHead) -> None:
+        before = await self._store.log_checkpoint(head.tenant_id)
+        made = await self._tenant_log.checkpoint(head.tenant_id)
+        self._signed[head.tenant_id] = head.size
+        if before is None or made.size > before.size:
+            self._status = replace(self._status, checkpoints=self._status.checkpoints + 1)
 
     async def _keep_looking(self) -> None:
         while True:
@@ -155,7 +171,7 @@ class LedgerKeeper:
             await action()
         except StoreFailed:
             raise
-        except (EnactorError, Conflict, LookupError) as error:
+        except _TROUBLE as error:
             text = error.message if isinstance(error, EnactorError) else f"The log could not grow: {error}."
             if text != self._status.error:
                 _log.error("the ledger's log: %s", text)
