@@ -69,11 +69,12 @@ class Writer:
         on_failure: Callable[[], None],
     ) -> None:
         self._connection = connection
-        self._patience(0)
         self._path = path
         self._publish = publish
         self._on_failure = on_failure
         self._book = Book(connection)
+        # What was read so far could wait for other programs. From here on the loop's own statements may not.
+        self._patience(0)
         self._loop = asyncio.get_running_loop()
         self._collected: list[_Waiting] = []
         self._handed_over: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
