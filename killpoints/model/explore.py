@@ -247,11 +247,11 @@ class Model:
                 self._put(state._replace(outside=now), at, worker._replace(place=place, reply=reply)),
             )
 
-    def _make(self, outside: Outside, now: int) -> Outside:
-        honoured = self.semantics == "IDEMPOTENT" and outside.key_since >= 0 and now - outside.key_since < RETENTION
-        if honoured:
+    def _make(self, outside: Outside, sent_at: int) -> Outside:
+        known_for = sent_at - outside.key_since
+        if self.semantics == "IDEMPOTENT" and outside.key_since >= 0 and known_for < RETENTION:
             return outside
-        return outside._replace(made=outside.made + 1, key_since=now)
+        return outside._replace(made=outside.made + 1, key_since=sent_at)
 
     def _replied(self, state: State, at: int, worker: Worker, reply: Reply) -> State:
         assert isinstance(worker.turn, Call)
@@ -274,7 +274,8 @@ class Model:
         outside, bounds = state.outside, self.bounds
         for at in range(len(outside.landing)):
             rest = outside._replace(landing=outside.landing[:at] + outside.landing[at + 1 :])
-            yield "it lands late", state._replace(outside=self._make(rest, state.now))
+            # A retained key is a promise about requests that are sent while it is, whenever they are worked on.
+            yield "it lands late", state._replace(outside=self._make(rest, outside.landing[at] - FINAL_AFTER))
         pausing = [worker.since for worker in state.workers if worker.place == "send"]
         longest = SETTINGS.max_pause_ms
         steady = self.unassumed is Assumption.PAUSE or all(
