@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from enactor.conformance.clocks import ManualClock, SeededRandomness
+from enactor.domain.ids import intent_id, is_intent_id
 from enactor.ports.clock import Ids
 from enactor.system import SystemClock, SystemRandomness
 
@@ -84,3 +85,14 @@ def test_ids_of_a_process_grow() -> None:
     ids = Ids(ManualClock(), SeededRandomness())
     made = [ids.new() for _ in range(1_000)]
     assert made == sorted(set(made))
+
+
+def test_counting_on_keeps_the_form_of_an_id() -> None:
+    """However high the first id of a millisecond is drawn, those that are counted on from it are UUIDv7s too."""
+
+    class Highest(SeededRandomness):
+        def bytes(self, count: int) -> bytes:
+            return b"\xff" * count
+
+    ids = Ids(ManualClock(), Highest())
+    assert all(is_intent_id(intent_id(ids.new())) for _ in range(1_000))

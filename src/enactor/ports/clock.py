@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from enactor.domain.ids import uuid7_hex
 
@@ -35,11 +35,15 @@ class Randomness(Protocol):
         ...
 
 
+_GUARD: Final = 1 << 61
+
+
 class Ids:
     """UUIDv7s from a clock and a source of randomness; monotonic within a process.
 
     The first of a millisecond is drawn; those that follow in it are counted on from it in random steps (RFC 9562,
-    section 6.2, "monotonic random").
+    section 6.2, "monotonic random"). The highest random bit is drawn as zero, so that counting on never reaches the
+    variant's bits (the "rollover guard" of the same section).
     """
 
     def __init__(self, clock: Clock, randomness: Randomness) -> None:
@@ -52,7 +56,7 @@ class Ids:
         """A new UUIDv7 as 32 hexadecimal digits, later than every one this object made before."""
         now = self._clock.now_ms()
         if now > self._at:
-            self._at, self._last = now, int(uuid7_hex(now, self._randomness.bytes(10)), 16)
+            self._at, self._last = now, int(uuid7_hex(now, self._randomness.bytes(10)), 16) & ~_GUARD
         else:
             self._last += 1 + int.from_bytes(self._randomness.bytes(3))
         return f"{self._last:032x}"
