@@ -20,6 +20,7 @@ from enactor.functions.composition import NoTools, Timely
 from enactor.functions.environment import environment
 from enactor.functions.runtime import FunctionFailed, count, handler
 from enactor.ports.tools import CallRequest, Reply
+from tests.aws.deployed import http_event
 
 HEAVY = {
     "aiohttp",
@@ -119,7 +120,7 @@ def request(seconds: float = 60) -> CallRequest:
 
 
 async def test_a_call_gets_no_more_time_than_its_function_has() -> None:
-    """Less when little is left, put off when none is; a look-up cannot tell then."""
+    """Less when little is left, put off when none is, as a reading is; a look-up cannot tell then."""
     given: list[float] = []
 
     class Tools(NoTools):
@@ -137,6 +138,8 @@ async def test_a_call_gets_no_more_time_than_its_function_has() -> None:
     assert given == [60, 20]
     assert (reply.result, bool(reply.deferred_reason)) == (CallResult.NOT_SENT, True)
     assert (await timely.look_up(request())).found is None
+    reading = await timely.preview(request())
+    assert (reading.retryable, bool(reading.deferred_reason)) == (True, True)
 
 
 # -- API Gateway -------------------------------------------------------------------------------------------------
@@ -144,34 +147,9 @@ async def test_a_call_gets_no_more_time_than_its_function_has() -> None:
 
 def event(**changes: Any) -> dict[str, Any]:
     """An event of an HTTP API, held against a model of it by others."""
-    made: dict[str, Any] = {
-        "version": "2.0",
-        "routeKey": "$default",
-        "rawPath": "/v1/intents/a%2Fb",
-        "rawQueryString": "limit=5&x=%C3%A4",
-        "cookies": ["a=1", "b=2"],
-        "headers": {"authorization": "Bearer t", "content-type": "application/json"},
-        "requestContext": {
-            "accountId": "123456789012",
-            "apiId": "api",
-            "domainName": "api.execute-api.us-east-1.amazonaws.com",
-            "domainPrefix": "api",
-            "http": {
-                "method": "POST",
-                "path": "/v1/intents/a%2Fb",
-                "protocol": "HTTP/1.1",
-                "sourceIp": "192.0.2.1",
-                "userAgent": "test",
-            },
-            "requestId": "id",
-            "routeKey": "$default",
-            "stage": "$default",
-            "time": "12/Mar/2020:19:03:58 +0000",
-            "timeEpoch": 1583348638390,
-        },
-        "body": '{"a":1}',
-        "isBase64Encoded": False,
-    } | changes
+    headers = {"authorization": "Bearer t", "content-type": "application/json"}
+    asked = http_event("POST", "/v1/intents/a%2Fb?limit=5&x=%C3%A4", headers, b'{"a":1}')
+    made = {**asked, "cookies": ["a=1", "b=2"]} | changes
     APIGatewayProxyEventV2Model.model_validate(made)
     return made
 

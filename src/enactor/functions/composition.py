@@ -138,9 +138,11 @@ class Timely:
         return LookUpResult(found=None) if seconds < 1 else await self._tools.look_up(_within(request, seconds))
 
     async def preview(self, request: CallRequest) -> Reading:
-        """Reads, in the time that there is."""
+        """Reads the target, or puts it off when there is no time."""
         seconds = (self._left() - _MARGIN_MS) / 1000
-        return await self._tools.preview(_within(request, max(seconds, 1)))
+        if seconds < 1:
+            return Reading(retryable=True, deferred_reason="the function had no time left to read the target")
+        return await self._tools.preview(_within(request, seconds))
 
 
 def _within(request: CallRequest, seconds: float) -> CallRequest:
