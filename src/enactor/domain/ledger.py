@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 from msgspec import Struct
 
-from enactor.domain.canonical import canonical
+from enactor.domain.canonical import canonical, own_json
 
 GENESIS: Final = "0" * 64
 TENANT_CHAIN: Final = "_tenant"
@@ -117,13 +117,15 @@ def record(
     action_intent_id: str = "",
     run_number: int = 0,
     data: Mapping[str, Any],
+    from_outside: bool = True,
 ) -> LedgerRecord:
-    """An entry with its data, which may hold values from outside, in canonical form and committed to.
+    """An entry with its data in canonical form and committed to.
 
     Args:
         salt: 16 random bytes.
+        from_outside: the data holds values that somebody else wrote; see `canonical.own_json`.
     """
-    body = canonical(data)
+    body = canonical(data) if from_outside else own_json(data)
     return LedgerRecord(
         entry_id=entry_id,
         tenant_id=tenant_id,
