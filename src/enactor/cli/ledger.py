@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import msgspec
 import typer
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from enactor.domain.ledger import ChainFault
     from enactor.domain.trust import Trusted
     from enactor.service.evidence import StoreReport
-
-_ENTRY: Final = b'{"kind":"entry"'
-"""How the line of an entry begins in a bundle."""
 
 commands = group("ledger", "Export the ledger, check that nobody changed it, sign it, and erase personal data in it.")
 
@@ -56,6 +53,8 @@ def export(
     ] = None,
 ) -> None:
     """Write the tenant's ledger, or part of it, as a bundle that anybody can check with `enactor ledger verify`."""
+    from enactor.domain.evidence import ENTRY
+
     if output == "-" and sys.stdout.isatty():
         wrong_usage("Name a file, or send it down a pipe.", "--output")
     parameters = {
@@ -73,7 +72,7 @@ def export(
             for chunk in response.iter_bytes():
                 file.write(chunk)
                 # An entry's beginning may lie in two chunks; what was counted before is not in the overlap whole.
-                count += (last[1 - len(_ENTRY) :] + chunk).count(_ENTRY)
+                count += (last[1 - len(ENTRY) :] + chunk).count(ENTRY)
                 last = (last + chunk)[-200:]
                 progress(count)
         if not last.rstrip().rpartition(b"\n")[2].startswith(b'{"kind":"end"'):

@@ -14,6 +14,9 @@ from enactor.domain.ledger import ChainFault
 
 FORMAT: Final = "enactor-ledger/v2"
 
+ENTRY: Final = b'{"kind":"entry"'
+"""How the line of an entry begins."""
+
 ERASED: Final = Raw(b"null")
 """Stands where an entry's data was."""
 

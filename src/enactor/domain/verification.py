@@ -14,6 +14,7 @@ import msgspec
 
 from enactor.domain.errors import InvalidInput
 from enactor.domain.evidence import (
+    ENTRY,
     ERASED,
     FORMAT,
     CheckpointLine,
@@ -35,7 +36,6 @@ from enactor.domain.trust import NOTHING, Seen, Trusted, cannot_know, cosigned, 
 Progress = Callable[[int], None]
 
 _TOLD_EVERY: Final = 16_384
-_ENTRY: Final = b'{"kind":"entry"'
 _START: Final = (0, GENESIS)
 _SALT_DIGITS: Final = 32
 _ERASED: Final = LedgerEvent.PERSONAL_DATA_ERASED.value
@@ -89,7 +89,7 @@ class BundleVerifier:
         if self._end is not None:
             raise InvalidInput("There are lines after the bundle's end.")
         try:
-            if line.startswith(_ENTRY):
+            if line.startswith(ENTRY):
                 self._entry(_decode_entry(line))
             else:
                 self._other(_decode(line), self._header)
