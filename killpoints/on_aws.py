@@ -177,7 +177,7 @@ class OnAws:
         refs = [ref.object_id for ref in view.external_object_refs]
         says = {"says": said(view), "refs": refs, "detail": f"{view.status} {view.error_code or ''}"}
         await aws.drain(0)
-        await shop.close()
+        await shop.aclose()
         seen = (await self._world.seen(order)).get(order, {})
         honest = allowed(combination.kind, seen, dying.journal)
         honest = broken_off(folder, order, combination.kind, blinded(folder, order, honest, seen), seen)

@@ -171,7 +171,7 @@ class Shop(Connector):
         effects = found["effects"]
         return PreviewResult(before={"effects": effects}, after={"effects": effects + 1}, version_tag=found["version"])
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Lets go of connections."""
         await self._client.aclose()
 
