@@ -208,7 +208,7 @@ async def test_a_database_that_stays_busy_fails_aloud(
     path: Path, clock: ManualClock, build: Builder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the lock is held for longer than anybody should, nobody is told that a commit happened."""
-    monkeypatch.setattr(writer, "_BUSY_SECONDS", 0.001)
+    monkeypatch.setattr(writer, "BUSY_SECONDS", 0.001)
     store = await SqliteStore.open(path, clock=clock)
     backup = sqlite3.connect(path, isolation_level=None)
     backup.execute("BEGIN IMMEDIATE")

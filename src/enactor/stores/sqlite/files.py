@@ -10,7 +10,9 @@ from typing import Final
 from enactor.domain.errors import StoreFailed
 
 _OLDEST: Final = (3, 37, 0)
-_BUSY_SECONDS: Final = 60.0
+BUSY_SECONDS: Final = 60.0
+"""How long it is waited for another program to let go of the database."""
+
 _CHECKPOINT_PAGES: Final = 4_000
 _KEPT_WAL_BYTES: Final = 64 * 1024 * 1024
 
@@ -67,5 +69,5 @@ def connect_reader(path: Path) -> sqlite3.Connection:
 def _connect(path: Path) -> sqlite3.Connection:
     # Statements go from thread to thread with the connection, never two threads at once.
     return sqlite3.connect(
-        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
     )

@@ -23,6 +23,7 @@ from enactor.domain.kill_switch import KillSwitch
 from enactor.ports.commands import Conflict
 from enactor.stores.sqlite.book import Book, Unit
 from enactor.stores.sqlite.errors import failure, primary_code
+from enactor.stores.sqlite.files import BUSY_SECONDS
 from enactor.stores.sqlite.news import News
 
 _LARGEST_BATCH: Final = 256
@@ -32,8 +33,6 @@ _EARLY: Final = 32
 
 _QUICK_SECONDS: Final = 0.002
 """A physical commit that takes longer than this never holds up the event loop."""
-_BUSY_SECONDS: Final = 60.0
-"""How long a batch waits for another program to let go of the database."""
 
 
 class _Waiting:
@@ -55,7 +54,7 @@ class Writer:
     """Takes commits on the event loop and has a thread make them durable.
 
     Args:
-        connection: nobody else uses it. It does not wait for locks by itself.
+        connection: nobody else uses it. From here on it waits for no lock by itself.
         path: the database's path, for messages.
         publish: called on the event loop with what a batch changed, once it is durable and before its commits return.
         on_failure: called on the event loop, once, when the database can no longer be trusted.
@@ -273,7 +272,7 @@ class Writer:
     def _write_when_free(self, batch: list[_Waiting]) -> None:
         """Does the whole of a batch, once whoever has the database lets go of it."""
         try:
-            self._patience(_BUSY_SECONDS)
+            self._patience(BUSY_SECONDS)
             self._connection.execute("BEGIN IMMEDIATE")
             self._patience(0)
         except sqlite3.Error as error:
@@ -287,7 +286,7 @@ class Writer:
 
     def _scrub(self) -> None:
         """The content that a change leaves in free space is gone after a VACUUM, and the log's after a TRUNCATE."""
-        self._patience(_BUSY_SECONDS)
+        self._patience(BUSY_SECONDS)
         self._connection.execute("VACUUM")
         busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         self._patience(0)
