@@ -76,6 +76,8 @@ def stopped_by(
         switches: the switches that apply now, by scope.
         for_compensation: a switch that allows compensation does not refuse it.
     """
+    if not switches:
+        return None
     for mark in authorised:
         switch = switches.get(mark.scope)
         if switch is None:

@@ -85,12 +85,15 @@ def in_doubt(permit: WritePermit) -> bool:
 
 def done_by(permits: Sequence[WritePermit], purpose: Purpose) -> WritePermit | None:
     """The first call of the purpose that is known to have done it, or None."""
-    return next((p for p in permits if p.purpose is purpose and p.result is CallResult.DONE), None)
+    for permit in permits:
+        if permit.result is CallResult.DONE and permit.purpose is purpose:
+            return permit
+    return None
 
 
 def of_purpose(permits: Sequence[WritePermit], purpose: Purpose) -> tuple[WritePermit, ...]:
     """The permits of one purpose, in the order of their calls."""
-    return tuple(permit for permit in permits if permit.purpose is purpose)
+    return tuple([permit for permit in permits if permit.purpose is purpose])
 
 
 class Verdict(StrEnum):
@@ -116,6 +119,9 @@ class Repeat(Struct, frozen=True, gc=False):
     reason: str
     until: int = 0
     proves_absence: bool = False
+
+
+_FIRST: Final = Repeat(Verdict.CALL, "no earlier call can have had an effect")
 
 
 def last_possible_send(permits: Sequence[WritePermit], max_pause_ms: int) -> int:
@@ -155,13 +161,14 @@ def next_call(
         absent_at: when a look-up made since the last call found nothing, epoch milliseconds.
         cannot_tell: a look-up was made and could not tell.
     """
-    if any(permit.result is CallResult.OPEN for permit in permits):
+    results = {permit.result for permit in permits}
+    if CallResult.OPEN in results:
         return Repeat(Verdict.RECOVER, "a permit is open")
-    if any(permit.result is CallResult.DONE for permit in permits):
+    if CallResult.DONE in results:
         return Repeat(Verdict.SETTLE, "the tool has done it")
     doubtful = [permit for permit in permits if in_doubt(permit)]
     if not doubtful:
-        return Repeat(Verdict.CALL, "no earlier call can have had an effect")
+        return _FIRST
     mode = semantics.mode
     if semantics.failure_burns_key and any(permit.call_no == 0 for permit in doubtful):
         return Repeat(Verdict.IN_DOUBT, "the key of the calls that a restore forgot is not known")

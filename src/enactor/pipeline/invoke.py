@@ -20,6 +20,7 @@ from enactor.domain.permit import (
     SettledBy,
     Verdict,
     WritePermit,
+    done_by,
     in_doubt,
     next_call,
     of_purpose,
@@ -86,7 +87,7 @@ def calls_made(permits: tuple[WritePermit, ...], run: Run) -> int:
 
 def calls_of_this_run(permits: tuple[WritePermit, ...], run: Run) -> int:
     """How many of the permits are of the run's own number."""
-    return sum(1 for permit in permits if permit.run_number == run.run_number)
+    return len([permit for permit in permits if permit.run_number == run.run_number])
 
 
 def _call(
@@ -124,7 +125,7 @@ def _call(
     permit = new_permit(plan, run, lock, reads, ctx)
     run = with_attempt(
         run,
-        attempt_count=sum(1 for known in run.permits if known.run_number == run.run_number) + 1,
+        attempt_count=calls_of_this_run(run.permits, run) + 1,
         last_attempt_id=f"{lock.owner}#{permit.call_no}",
         updated_at=ctx.now(),
         resume_at=0,
@@ -247,9 +248,11 @@ def done_with(
         reply: the reply that says so, if it has just come.
     """
     permits = of_purpose(run.permits, plan.purpose)
-    done = next(permit for permit in permits if permit.result is CallResult.DONE)
+    done = done_by(permits, plan.purpose)
+    if done is None:
+        raise RuntimeError("nothing was done")
     for permit in permits:
-        if permit.result is CallResult.UNKNOWN and in_doubt(permit):
+        if permit is not done and permit.result is CallResult.UNKNOWN and in_doubt(permit):
             same = msgspec.structs.replace(permit, settled_by=SettledBy.SAME_KEY_DONE)
             settle = SettlePermit(permit=same, expected=CallResult.UNKNOWN, expected_fence=run.lock.fence)
             commands = (*commands, settle)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -240,10 +241,10 @@ def with_attempt(run: Run, **changes: Any) -> Run:
 def with_permit(run: Run, permit: WritePermit) -> Run:
     """`run` with one permit added or replaced. A new call makes earlier look-ups worthless."""
     others = [known for known in run.permits if known.call_no != permit.call_no]
-    permits = tuple(sorted((*others, permit), key=lambda known: known.call_no)) if others else (permit,)
+    permits = tuple(sorted([*others, permit], key=attrgetter("call_no"))) if others else (permit,)
     return msgspec.structs.replace(run, permits=permits, absent_at=None, cannot_tell=False, target_read=False)
 
 
 def call_numbers(permits: Sequence[WritePermit]) -> int:
     """The number of the next call."""
-    return max((permit.call_no for permit in permits), default=0) + 1
+    return max([permit.call_no for permit in permits]) + 1 if permits else 1

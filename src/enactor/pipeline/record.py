@@ -68,7 +68,7 @@ def finish(run: Run, reads: Reads, ctx: Context, ending: Ending, commands: tuple
     ending = honest(run, ending)
     intent, lock = reads.intent, run.lock
     now = ctx.now()
-    calls = sum(1 for permit in run.permits if permit.run_number == run.run_number)
+    calls = len([permit for permit in run.permits if permit.run_number == run.run_number])
     attempt = msgspec.structs.replace(
         lock,
         status=ending.status,

@@ -42,15 +42,10 @@ def settled(call: Call, reads: Reads, ctx: Context, reply: Reply) -> Turn:
     )
     if known is not None and collides(known.external_object_refs, reply.refs):
         commands = (*commands, collision(run, intent, ctx, permit, known.external_object_refs))
-    run = with_attempt(
-        run,
-        last_error_class=reply.error_class.value if reply.error_class else None,
-        last_error_code=reply.error_code,
-        last_error_message=reply.message,
-    )
-    permits = of_purpose(run.permits, plan.purpose)
+    run = _with_error(run, reply)
     if reply.result is CallResult.DONE:
         return done_with(plan, run, reads, ctx, commands, reply)
+    permits = of_purpose(run.permits, plan.purpose)
     if reply.result is CallResult.NOT_SENT and reply.deferred_reason:
         return _deferred(plan, run, reads, ctx, reply, commands)
     if reply.result in CLEAN and not reply.retryable:
@@ -60,6 +55,19 @@ def settled(call: Call, reads: Reads, ctx: Context, reply: Reply) -> Turn:
         if verdict is not Verdict.CALL:
             return invoke_tool(run, reads, ctx, commands)
     return _retry(plan, run, reads, ctx, reply, commands)
+
+
+def _with_error(run: Run, reply: Reply) -> Run:
+    """`run` with what the reply says went wrong, or no longer with what went wrong before."""
+    lock = run.lock
+    if reply.result is CallResult.DONE and not lock.last_error_code and not reply.message:
+        return run
+    return with_attempt(
+        run,
+        last_error_class=reply.error_class.value if reply.error_class else None,
+        last_error_code=reply.error_code,
+        last_error_message=reply.message,
+    )
 
 
 def _facts(plan: Plan, permit: WritePermit, reply: Reply) -> dict[str, object]:

@@ -10,6 +10,7 @@ from enactor.domain.idempotency import idempotency_key
 from enactor.domain.ids import run_name
 from enactor.domain.intent import ActionIntent
 from enactor.domain.ledger import LedgerEvent
+from enactor.domain.time import rfc3339
 from enactor.pipeline.model import Context, Continue, Duplicate, Reads, Run, Turn, with_attempt
 from enactor.pipeline.undoing import key_of_undo
 from enactor.ports.commands import StartAttempt, UpdateAttempt
@@ -32,7 +33,8 @@ def effect_idempotency_key(intent: ActionIntent, generation: int = 0) -> str:
 
 def new_attempt(intent: ActionIntent, run_number: int, ctx: Context) -> ExecutionAttempt:
     """The lock of a new run, held by the run's name."""
-    now = ctx.now()
+    now_ms = ctx.now_ms()
+    now = rfc3339(now_ms)
     return ExecutionAttempt(
         action_intent_id=intent.action_intent_id,
         tenant_id=intent.tenant_id,
@@ -47,7 +49,7 @@ def new_attempt(intent: ActionIntent, run_number: int, ctx: Context) -> Executio
         started_at=now,
         updated_at=now,
         trace_id=ctx.ids.new(),
-        deadline_at=ctx.now_ms() + ctx.settings.grace_ms,
+        deadline_at=now_ms + ctx.settings.grace_ms,
         switch_marks=intent.switch_marks,
     )
 

@@ -64,8 +64,10 @@ def ended(run: Run, reads: Reads, ctx: Context, status: RunStatus, message: str 
     Nothing is said of an original that the undo never called for. Taken back, it gives its effect key back.
     """
     original = run.original
+    if original is None:
+        return ()
     called = any(permit.purpose is Purpose.EFFECT for permit in run.permits)
-    if original is None or not (called or status is RunStatus.SUCCEEDED):
+    if not called and status is not RunStatus.SUCCEEDED:
         return ()
     match status:
         case RunStatus.SUCCEEDED:

@@ -62,47 +62,50 @@ class Book:
             next(step)
         for step in steps:
             next(step, None)
-        for record in unit.entries:
-            self._append(record)
+        if unit.entries:
+            self._append(unit.entries)
 
-    def _append(self, record: LedgerRecord) -> None:
-        """Gives an entry its place in its chain."""
-        shared, action_intent_id = self.shared, record.action_intent_id
-        shared.position = position = shared.position + 1
-        sequence = 0
-        if action_intent_id:
-            state = self.states.get(action_intent_id)
-            state.entries.append(position)
-            state.restated = True
-            shared.changed(action_intent_id, state)
-            sequence = len(state.entries)
-        chain = (record.tenant_id, record.account_id)
-        seq, prev_hash = shared.head(chain)
-        seq += 1
-        own_hash = entry_hash(record, seq, sequence, prev_hash)
-        shared.move_head(chain, seq, own_hash)
-        self.rows.add(
-            sql.ADD_LEDGER,
-            (
-                position,
-                *chain,
-                seq,
-                action_intent_id,
-                sequence,
-                record.run_number,
-                record.event_type.value,
-                record.timestamp,
-                record.actor,
-                record.trace_id,
-                record.decision_trace_id,
-                record.entry_id,
-                record.data,
-                record.salt,
-                record.data_commitment,
-                prev_hash,
-                own_hash,
-            ),
-        )
+    def _append(self, records: list[LedgerRecord]) -> None:
+        """Gives entries their places in their chains."""
+        shared, rows = self.shared, self.rows.of(sql.ADD_LEDGER)
+        for record in records:
+            shared.position = position = shared.position + 1
+            sequence = self._sequence(record.action_intent_id, position) if record.action_intent_id else 0
+            tenant_id, account_id = chain = (record.tenant_id, record.account_id)
+            seq, prev_hash = shared.head(chain)
+            seq += 1
+            own_hash = entry_hash(record, seq, sequence, prev_hash)
+            shared.move_head(chain, seq, own_hash)
+            rows.append(
+                (
+                    position,
+                    tenant_id,
+                    account_id,
+                    seq,
+                    record.action_intent_id,
+                    sequence,
+                    record.run_number,
+                    record.event_type.value,
+                    record.timestamp,
+                    record.actor,
+                    record.trace_id,
+                    record.decision_trace_id,
+                    record.entry_id,
+                    record.data,
+                    record.salt,
+                    record.data_commitment,
+                    prev_hash,
+                    own_hash,
+                )
+            )
+
+    def _sequence(self, action_intent_id: str, position: int) -> int:
+        """The number of an intent's new entry among all of its own."""
+        state = self.states.get(action_intent_id)
+        state.entries.append(position)
+        state.restated = True
+        self.shared.changed(action_intent_id, state)
+        return len(state.entries)
 
     def take_news(self) -> News:
         """What the batch that has just been committed changed. To be called when nothing is pending."""

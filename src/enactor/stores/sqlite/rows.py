@@ -32,6 +32,10 @@ class Rows:
         """Adds a row for one of the statements of `sql`."""
         self._pending[statement].append(row)
 
+    def of(self, statement: str) -> list[Row]:
+        """The rows for one of the statements, to add to."""
+        return self._pending[statement]
+
     def add_all(self, statement: str, rows: Iterable[Row]) -> None:
         """Adds many rows for one statement."""
         self._pending[statement].extend(rows)
