@@ -5,13 +5,11 @@ What is timed is everything an execution does: lock, preflight, digest check, pe
 """
 
 import asyncio
-import gc
 import sqlite3
 import time
 from contextlib import closing
 
 import msgspec
-import uvloop
 
 from benchmarks.measure import SYNCHRONOUS, Measured, must_equal, parser, report, warm_up_count
 from enactor import Limits, WriteSemantics, __version__, tool
@@ -29,7 +27,7 @@ from enactor.ports.commands import CreateIntent
 from enactor.ports.engine import EngineInfo, RunRequest
 from enactor.service import Core, Proposal, Service
 from enactor.system import SystemClock, SystemRandomness
-from enactor.wiring import Assembly, assemble, open_store
+from enactor.wiring import Assembly, assemble, open_store, process
 
 _SLICE = 1_500
 _POLICY = '@id("bench") permit(principal, action == Enactor::Action::"auto_approve", resource);'
@@ -168,8 +166,7 @@ def measured(runner: asyncio.Runner, bench: Bench, count: int) -> Measured:
     for start in range(0, count, _SLICE):
         size = min(_SLICE, count - start)
         runner.run(bench.prepare_quickly(size))
-        gc.collect()
-        gc.freeze()
+        process.settle_down()
         began, used = time.perf_counter(), time.process_time()
         runner.run(bench.run(size))
         wall, cpu = wall + time.perf_counter() - began, cpu + time.process_time() - used
@@ -180,8 +177,9 @@ def main() -> None:
     """Measure and report."""
     options = parser(__doc__).parse_args()
     path = options.dir / "enactor.db"
-    # As `enactor serve` runs it: on uvloop, and with what start-up made frozen.
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    # As `enactor serve` runs it.
+    process.let_threads_in()
+    with asyncio.Runner(loop_factory=process.loop_factory()) as runner:
         bench = runner.run(open_bench(f"sqlite:///{path}", options.in_flight))
         measured(runner, bench, warm_up_count(options.count, options.in_flight))
         took = measured(runner, bench, options.count)

@@ -17,13 +17,12 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-import uvloop
-
 from benchmarks.enactor_driver import Bench, open_bench
 from benchmarks.filling import fill_by_copying
 from benchmarks.harness import RESULTS, machine
 from benchmarks.measure import positive
 from benchmarks.store import Workload
+from enactor.wiring import process
 
 _SLICE = 10_000
 _IN_FLIGHT = 64
@@ -96,7 +95,8 @@ async def large_file(folder: Path, finished: int) -> dict[str, float]:
 
 
 def _run(work: Coroutine[Any, Any, dict[str, float]]) -> dict[str, float]:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    process.let_threads_in()
+    with asyncio.Runner(loop_factory=process.loop_factory()) as runner:
         return runner.run(work)
 
 

@@ -9,7 +9,6 @@ busy machine as on a quiet one.
 import argparse
 import asyncio
 import cProfile
-import gc
 import os
 import pstats
 import sys
@@ -23,6 +22,7 @@ from benchmarks import render
 from benchmarks.enactor_driver import open_bench
 from benchmarks.harness import RESULTS
 from benchmarks.measure import positive
+from enactor.wiring import process
 
 _FRAME_BYTES = 4096 + 24
 """A page in the write-ahead log, with its header."""
@@ -57,8 +57,7 @@ async def one(count: int, folder: Path, profiler: cProfile.Profile | None) -> tu
     """Runs `count` executions; wall-clock seconds, and CPU seconds per thread."""
     bench = await open_bench(f"sqlite:///{folder / 'profile.db'}", 64)
     await bench.prepare(count)
-    gc.collect()
-    gc.freeze()
+    process.settle_down()
     before, begun = thread_seconds(), time.perf_counter()
     if profiler:
         profiler.enable()
@@ -116,6 +115,7 @@ def main() -> int:
     options.add_argument("--count", type=positive, default=20_000, metavar="N", help="executions")
     given = options.parse_args()
     main_thread = threading.get_native_id()
+    process.let_threads_in()
     with tempfile.TemporaryDirectory() as name:
         first, second = Path(name) / "plain", Path(name) / "profiled"
         counted = [["executions in flight", "commits", "statements", "pages to the log"]]

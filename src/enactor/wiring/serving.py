@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import importlib.util
 import logging
 import os
@@ -13,7 +12,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import uvicorn
 from fastapi import FastAPI
@@ -39,6 +38,7 @@ from enactor.ports.store import Store
 from enactor.service import Limits
 from enactor.settings import EVERY_TENANT, LOOPBACK, GuardsSettings, Settings, without_password
 from enactor.system import SystemClock, SystemRandomness
+from enactor.wiring import process
 from enactor.wiring.assembly import Assembly, artifacts_of, assemble, find_connectors, find_transforms, open_store
 from enactor.wiring.ledger import log_options
 
@@ -66,16 +66,9 @@ def serve(settings: Settings) -> int:
         logging.getLogger(name).setLevel(logging.WARNING)
     if settings.engine != "local":
         raise ConfigurationError(f"This version has no {settings.engine} engine; use --engine local.")
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    process.let_threads_in()
+    with asyncio.Runner(loop_factory=process.loop_factory()) as runner:
         return runner.run(_Process(settings).run())
-
-
-def _loop_factory() -> Any:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 class _Process:
@@ -144,9 +137,7 @@ class _Process:
         for failed in (assembly.engine.failed, dispatcher.failed, assembly.keeper.failed, gave_up):
             if failed is not None:
                 failed.add_done_callback(stop_on)
-        # What start-up made lives as long as the process; the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
+        process.settle_down()
         self._announce(listening)
         try:
             await server.serve(sockets=[listening])

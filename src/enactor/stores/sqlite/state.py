@@ -208,7 +208,7 @@ def _progress(attempt: ExecutionAttempt | None) -> Row:
 
 
 class States:
-    """The states in use, the latest last. Trimmed between batches only: within one they know more than the file."""
+    """The states in use. Trimmed between batches only: within one they know more than the file."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
@@ -217,10 +217,8 @@ class States:
     def get(self, action_intent_id: str) -> IntentState:
         """The state of an intent, read if need be."""
         state = self._states.get(action_intent_id)
-        if state is not None:
-            self._states.move_to_end(action_intent_id)
-            return state
-        state = self._states[action_intent_id] = self._read(action_intent_id)
+        if state is None:
+            state = self._states[action_intent_id] = self._read(action_intent_id)
         return state
 
     def get_new(self, action_intent_id: str) -> IntentState:
@@ -246,7 +244,7 @@ class States:
         return state.decisions
 
     def trim(self) -> None:
-        """Forgets what was not in use for longest. To be called when nothing is pending."""
+        """Forgets what was read longest ago. To be called when nothing is pending."""
         while len(self._states) > _KEPT:
             self._states.popitem(last=False)
 
