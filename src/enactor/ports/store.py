@@ -15,8 +15,9 @@ from enactor.domain.action_type import ActionType
 from enactor.domain.approval import Approval
 from enactor.domain.attempt import ExecutionAttempt, RunStatus
 from enactor.domain.budget import Budget
+from enactor.domain.containment import ContainedRun
 from enactor.domain.intent import ActionIntent
-from enactor.domain.kill_switch import ContainedRun, KillSwitch
+from enactor.domain.kill_switch import KillSwitch
 from enactor.domain.ledger import LedgerEntry, LedgerEvent
 from enactor.domain.log import LogCheckpoint, LogHead, LogKey, LogLeaf, LogRow
 from enactor.domain.merkle import Place
@@ -226,7 +227,8 @@ class Store(Protocol):
     ) -> Page[ContainedRun]:
         """The tenant's runs in a switch's scope, for the containment report; strongly consistent.
 
-        Every run that is approved and unstarted, RUNNING or IN_DOUBT, and those that ended at or after `since`.
+        Every run that is approved and unstarted, RUNNING or IN_DOUBT, and those that ended at or after `since`, whether
+        or not a later run of the same intent followed; in the order of intent id and run number.
         """
         ...
 

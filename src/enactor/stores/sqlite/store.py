@@ -13,9 +13,10 @@ import msgspec
 from enactor.domain.action_type import ActionType
 from enactor.domain.approval import Approval
 from enactor.domain.budget import Budget
+from enactor.domain.containment import ContainedRun
 from enactor.domain.errors import StoreFailed
 from enactor.domain.intent import ActionIntent
-from enactor.domain.kill_switch import ContainedRun, KillSwitch
+from enactor.domain.kill_switch import KillSwitch
 from enactor.domain.ledger import LedgerEntry
 from enactor.domain.outcome import ActionOutcome
 from enactor.domain.paging import Position, page_of, page_position, page_token, require_limit
@@ -187,10 +188,11 @@ class SqliteStore(LogReaders):
         self, tenant_id: str, scope: str, since: str, limit: int, page_token: str | None
     ) -> Page[ContainedRun]:
         since = normal(since)
-        listing = _Listing("runs", tenant_id, [scope, since], (str,), limit, page_token)
-        after = str(listing.after[0]) if listing.after else ""
-        found = await self._pool.read(listings.runs_in_scope, tenant_id, scope, since, limit + 1, after)
-        return Page(*page_of(found, limit, listing.token, lambda run: (run.action_intent_id,)))
+        listing = _Listing("runs", tenant_id, [scope, since], (str, int), limit, page_token)
+        found = await self._pool.read(
+            listings.runs_in_scope, tenant_id, scope, since, limit + 1, listing.after or ("", 0)
+        )
+        return Page(*page_of(found, limit, listing.token, lambda run: run.position))
 
     async def budgets(self, tenant_id: str) -> tuple[tuple[Budget, int], ...]:
         return await self._pool.read(point_reads.budgets, tenant_id, self._clock.now_ms())
