@@ -178,9 +178,6 @@ def _problem(status: int) -> dict[str, Any]:
     if status == HTTPStatus.UNAUTHORIZED:
         challenge = '`Bearer`, with `error="invalid_token"` when a token came that is not good (RFC 6750).'
         headers["WWW-Authenticate"] = {"description": challenge, "schema": {"type": "string"}}
-            "description": '`Bearer`, with `error="invalid_token"` when a token came and is not good (RFC 6750).',
-            "schema": {"type": "string"},
-        }
     if status in (HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         headers["Retry-After"] = {"description": "Seconds, where waiting helps.", "schema": {"type": "integer"}}
     return {
