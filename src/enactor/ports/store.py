@@ -175,6 +175,11 @@ class Store(LedgerReader, Protocol):
     """A place for everything Enactor knows. `commit` is the one way to write."""
 
     @property
+    def exclusive(self) -> bool:
+        """Whether it admits one process at a time, so that whoever had it open before is proven dead."""
+        ...
+
+    @property
     def log_batch(self) -> int:
         """How many leaves one `AppendToLog` may carry."""
         ...

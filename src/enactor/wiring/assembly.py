@@ -303,6 +303,7 @@ def assemble(
         clock,
         concurrency=concurrency,
         sweep_seconds=sweep_seconds,
+        exclusive=store.exclusive,
         listener=listener,
         housekeeping=housekeeping,
     )

@@ -50,6 +50,7 @@ class DynamoStore(LogReaders):
     """A `Store` in seven tables, for any number of processes. Opened with `open`."""
 
     DEFAULT_PREFIX: Final = "cc-native"
+    exclusive: Final = False
 
     def __init__(
         self,

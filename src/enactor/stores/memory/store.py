@@ -49,6 +49,8 @@ class MemoryStore(LogReaders):
         clock: tells which window a budget is in, and times out waits.
     """
 
+    exclusive: Final = True
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._records = Records()

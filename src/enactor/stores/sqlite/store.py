@@ -50,6 +50,8 @@ _AFTER_EVERYTHING: Final = "\U0010ffff"
 class SqliteStore(LedgerReaders):
     """A `Store` in one file, which this process has for itself. Opened with `open`."""
 
+    exclusive: Final = True
+
     def __init__(
         self,
         path: Path,
