@@ -1,6 +1,23 @@
 """Enactor opened in one's own program: what the guides do not show."""
 
-from enactor import Enactor, ExecutionPolicy, Target, agent
+import asyncio
+
+import pytest
+
+from enactor import Enactor, ExecutionPolicy, Target, agent, person
+from enactor.domain.errors import NotApproved
+from enactor.domain.intent import ActionIntent
+from enactor.domain.policy import PolicyMode
+from enactor.wiring import facade
+
+ANA = person("ana")
+
+
+async def noted(enactor: Enactor) -> ActionIntent:
+    """An intent that waits for approval."""
+    return await enactor.propose(
+        "CREATE_INTERNAL_NOTE", account_id="acme", parameters={"title": "Call back"}, by=agent("planner")
+    )
 
 
 async def test_a_proposal_takes_what_the_interface_takes() -> None:
@@ -19,3 +36,34 @@ async def test_a_proposal_takes_what_the_interface_takes() -> None:
         )
     assert (intent.target, intent.evidence_refs) == (Target("contact", "grace"), ("mail/17",))
     assert intent.execution_policy == ExecutionPolicy(retry_count=1, timeout_seconds=5)
+
+
+async def test_whoever_waits_for_an_outcome_is_told_that_there_will_be_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rejected while somebody waits, or approved in shadow mode: an error, and no wait for ever."""
+    monkeypatch.setattr(facade, "_LOOK_AGAIN_SECONDS", 0.001)
+    async with Enactor.open("memory://") as enactor:
+        intent = await noted(enactor)
+        waiting = asyncio.create_task(enactor.outcome(intent.action_intent_id))
+        await asyncio.sleep(0)
+        await enactor.reject(intent.action_intent_id, reason="no", by=ANA)
+        with pytest.raises(NotApproved, match="REJECTED"):
+            await waiting
+        await enactor.set_policies("", by=ANA, mode=PolicyMode.SHADOW)
+        shadow = await noted(enactor)
+        await enactor.approve(shadow.action_intent_id, digest=shadow.approval_digest, by=ANA)
+        with pytest.raises(NotApproved, match="shadow"):
+            await enactor.outcome(shadow.action_intent_id)
+
+
+async def test_one_who_gives_up_waiting_does_not_keep_it_from_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two wait for one outcome; after the first has given up, the second is told at once."""
+    monkeypatch.setattr(facade, "_LOOK_AGAIN_SECONDS", 3_600)
+    async with Enactor.open("memory://") as enactor:
+        intent = await noted(enactor)
+        impatient, patient = [asyncio.create_task(enactor.outcome(intent.action_intent_id)) for _ in range(2)]
+        await asyncio.sleep(0)
+        impatient.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await impatient
+        await enactor.approve(intent.action_intent_id, digest=intent.approval_digest, by=ANA)
+        assert (await asyncio.wait_for(patient, 30)).status == "SUCCEEDED"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from enactor.connectors.internal import InternalConnector
 from enactor.connectors.sdk import Connector
@@ -34,7 +34,8 @@ from enactor.system import SystemClock, SystemRandomness
 from enactor.wiring.assembly import Assembly, as_connectors, assemble, open_store
 from enactor.wiring.ledger import default_signers
 
-_OVER = frozenset({IntentStatus.REJECTED, IntentStatus.EXPIRED, IntentStatus.CANCELLED})
+_LOOK_AGAIN_SECONDS: Final = 1.0
+_OVER: Final = frozenset({IntentStatus.REJECTED, IntentStatus.EXPIRED, IntentStatus.CANCELLED})
 
 
 class Enactor:
@@ -44,7 +45,7 @@ class Enactor:
         self._url = url
         self._options = options
         self._assembly: Assembly | None = None
-        self._waiting: dict[str, asyncio.Event] = {}
+        self._waiting: dict[str, list[asyncio.Event]] = {}
 
     @classmethod
     def open(
@@ -136,8 +137,7 @@ class Enactor:
         return self._assembly
 
     def _ended(self, action_intent_id: str, status: RunStatus) -> None:
-        waiting = self._waiting.get(action_intent_id)
-        if waiting is not None:
+        for waiting in self._waiting.get(action_intent_id, ()):
             waiting.set()
 
     async def propose(
@@ -203,10 +203,12 @@ class Enactor:
 
         Raises:
             TimeoutError: there is none yet.
-            NotApproved: the intent was rejected, cancelled or has expired; there will never be one.
+            NotApproved: it was rejected, cancelled, has expired or is in shadow mode; there will never be one.
+            StoreFailed: the store can no longer be trusted.
             IntentNotFound: there is no such intent in the tenant.
         """
-        waiting = self._waiting.setdefault(action_intent_id, asyncio.Event())
+        waiting, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._waiting.setdefault(action_intent_id, []).append(waiting)
         try:
             async with asyncio.timeout(timeout):
                 while True:
@@ -219,9 +221,17 @@ class Enactor:
                             return records.outcome
                     elif records.intent.status in _OVER:
                         raise NotApproved(f"The intent is {records.intent.status}; it will have no outcome.")
+                    elif records.intent.shadow and records.intent.status is IntentStatus.APPROVED:
+                        raise NotApproved("The intent is approved in shadow mode; it will have no outcome.")
+                    # Ends of runs here are told at once. What else can happen, also elsewhere, is looked for.
+                    look_again = loop.call_later(_LOOK_AGAIN_SECONDS, waiting.set)
                     await waiting.wait()
+                    look_again.cancel()
         finally:
-            self._waiting.pop(action_intent_id, None)
+            others = self._waiting[action_intent_id]
+            others.remove(waiting)
+            if not others:
+                del self._waiting[action_intent_id]
 
     async def resolve(
         self,
