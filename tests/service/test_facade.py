@@ -1,11 +1,13 @@
 """Enactor opened in one's own program: what the guides do not show."""
 
 import asyncio
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from enactor import Enactor, ExecutionPolicy, Target, agent, person
-from enactor.domain.errors import NotApproved
+from enactor.domain.errors import InvalidInput, NotApproved
 from enactor.domain.intent import ActionIntent
 from enactor.domain.policy import PolicyMode
 from enactor.wiring import facade
@@ -13,11 +15,15 @@ from enactor.wiring import facade
 ANA = person("ana")
 
 
-async def noted(enactor: Enactor) -> ActionIntent:
+async def noted(enactor: Enactor, **more: Any) -> ActionIntent:
     """An intent that waits for approval."""
-    return await enactor.propose(
-        "CREATE_INTERNAL_NOTE", account_id="acme", parameters={"title": "Call back"}, by=agent("planner")
-    )
+    fields: dict[str, Any] = {
+        "account_id": "acme",
+        "parameters": {"title": "Call back"},
+        "by": agent("planner"),
+        **more,
+    }
+    return await enactor.propose("CREATE_INTERNAL_NOTE", **fields)
 
 
 async def test_a_proposal_takes_what_the_interface_takes() -> None:
@@ -67,3 +73,30 @@ async def test_one_who_gives_up_waiting_does_not_keep_it_from_others(monkeypatch
             await impatient
         await enactor.approve(intent.action_intent_id, digest=intent.approval_digest, by=ANA)
         assert (await asyncio.wait_for(patient, 30)).status == "SUCCEEDED"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"expires_in_seconds": 1.5},
+        {"execution_policy": ExecutionPolicy(retry_count=1, timeout_seconds=2.5)},  # type: ignore[arg-type]
+        {"evidence_refs": [["mail/17"]]},
+        {"evidence_refs": "mail/17"},
+        {"rationale": 5},
+        {"idempotency_key": 5},
+        {"target": Target("contact", 5)},  # type: ignore[arg-type]
+        {"by": agent(5)},  # type: ignore[arg-type]
+        {"by": None},
+    ],
+    ids=str,
+)
+async def test_what_could_not_be_read_again_is_not_recorded(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    """A value of another type is refused, whatever a program passes; the file holds nothing of it, and goes on."""
+    async with Enactor.open(f"sqlite:///{tmp_path}/enactor.db") as enactor:
+        with pytest.raises(InvalidInput, match=r"fit|by"):
+            await noted(enactor, **wrong)
+        kept = await noted(enactor)
+        with pytest.raises(InvalidInput, match="comment"):
+            await enactor.approve(kept.action_intent_id, digest=kept.approval_digest, by=ANA, comment=5)  # type: ignore[arg-type]
+        listed = await enactor.service.inspection.executions(ANA)
+        assert [view.action_intent_id for view in listed.items] == [kept.action_intent_id]
