@@ -248,6 +248,9 @@ def test_budgets_and_action_types(act: As, tmp_path: Path) -> None:
         'action_type = "CREATE_INTERNAL_TASK"\ntool_name = "internal.create_task"\nrisk_class = "MINIMAL"\n'
     )
     assert "second platform administrator" in run("action-type", "register", "entry.toml").stdout
+    shown = run("action-type", "show", "CREATE_INTERNAL_TASK", "--json").stdout
+    Path("entry.json").write_text(shown.replace('"risk_class": "MINIMAL"', '"risk_class": "HIGH"'))
+    assert done("action-type", "register", "entry.json")["entry"]["risk_class"] == "HIGH"
     refused("NOT_FOUND", "action-type", "show", "CREATE_INTERNAL_TASK", "--version", "9")
 
 
