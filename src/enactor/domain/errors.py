@@ -224,6 +224,12 @@ class TargetUnreadable(Unavailable):
     error_code = "TARGET_UNREADABLE"
 
 
+class RecordDamaged(EnactorError):
+    """One record of the store cannot be read. Others can; what is to be done about it is in the message."""
+
+    error_code = "RECORD_DAMAGED"
+
+
 class StoreFailed(EnactorError):
     """The store cannot be trusted or used: an I/O error, a corrupt, locked, read-only or newer database."""
 

@@ -10,7 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
-from enactor.domain.errors import StoreFailed
+import msgspec
+
+from enactor.domain.errors import RecordDamaged, StoreFailed
 from enactor.stores.sqlite.errors import failure
 from enactor.stores.sqlite.files import connect_reader
 
@@ -52,6 +54,7 @@ class Pool:
 
         Raises:
             StoreFailed: the database cannot be read.
+            RecordDamaged: one of the records cannot.
         """
         if self.refusal is not None:
             raise StoreFailed(self.refusal.message)
@@ -61,6 +64,11 @@ class Pool:
                 return query(self._connection(), *args, **kwargs)
             except sqlite3.Error as error:
                 raise failure(str(self._path), error) from None
+            except msgspec.DecodeError:
+                raise RecordDamaged(
+                    f"A record in the database {self._path} cannot be read: it is damaged, or was changed by somebody "
+                    "else. Restore the database from a backup and start with --restored."
+                ) from None
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
 
