@@ -16,6 +16,17 @@ _BRACES: Final = bytes.maketrans(b"[]", b"{}")
 _NOT_BRACES: Final = bytes(set(range(256)) - set(b"{}"))
 
 
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise InvalidInput("An object of the body names a member twice; which one counts?")
+    return members
+
+
+# Made once: `json.loads` would make one for each body.
+_READER: Final = json.JSONDecoder(object_pairs_hook=_unique)
+
+
 async def read_body(request: Request, decoder: msgspec.json.Decoder[Body], *, empty: bytes = b"") -> Body:
     """A request's body.
 
@@ -42,7 +53,7 @@ def require_json(body: bytes, deepest: int) -> None:
         InvalidInput, PayloadTooLarge: see `read_body`.
     """
     try:
-        json.loads(body, object_pairs_hook=_unique)
+        _READER.decode(body.decode())
     except RecursionError:
         raise _too_deep(deepest) from None
     except UnicodeDecodeError:
@@ -78,13 +89,6 @@ def decode(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[Body]) -> Bo
         raise InvalidInput(f"The body does not fit: {_shown(error)}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"The body is not JSON: {_shown(error)}.") from None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise InvalidInput("An object of the body names a member twice; which one counts?")
-    return members
 
 
 def _too_deep(deepest: int) -> PayloadTooLarge:
