@@ -141,9 +141,9 @@ class Core:
         return PolicyQuestion(
             action=action,
             tenant_id=by.tenant_id,
-            principal_id=str(by.ref),
+            principal_id=by.name,
             principal_human=by.interactive,
-            principal_roles=tuple(sorted(role.value for role in by.roles)),
+            principal_roles=by.role_names,
             account_id=intent.account_id,
             action_type=intent.action_type,
             action_intent_id=intent.action_intent_id,

@@ -92,7 +92,7 @@ class Proposals:
             return Proposed(await self._create(by, proposal, None, trace_id), True)
         if not 1 <= len(idempotency_key) <= 255:
             raise InvalidInput("An Idempotency-Key has 1 to 255 characters.")
-        slot = (by.tenant_id, str(by.ref), idempotency_key)
+        slot = (by.tenant_id, by.name, idempotency_key)
         body_hash = digest(msgspec.to_builtins(proposal))
         keys = (idempotency_key, *also)
         if slot in self._in_progress:
@@ -172,12 +172,12 @@ class Proposals:
                 policy_version=permitted.policy_version,
                 preview=None,
             )
-            after, read = await self._previewer.previewed(after, str(by.ref))
+            after, read = await self._previewer.previewed(after, by.name)
             after = msgspec.structs.replace(after, approval_digest=approval_digest(after))
             changed = self._core.intent_entry(
                 after,
                 LedgerEvent.INTENT_EDITED,
-                str(by.ref),
+                by.name,
                 {**frozen_facts(after), "replaces_digest": before.approval_digest},
             )
             facts = {"policy_version": permitted.policy_version, "propose": list(permitted.reasons), "edit": True}
@@ -231,7 +231,7 @@ class Proposals:
         if not permitted.allowed:
             raise PolicyDenied(f"Policy does not permit this proposal.{because(permitted)}")
         # Not before: what a policy forbids to propose is not to be read through a proposal either.
-        intent, read = await self._previewer.previewed(intent, str(by.ref))
+        intent, read = await self._previewer.previewed(intent, by.name)
         intent = msgspec.structs.replace(intent, approval_digest=approval_digest(intent))
         automatic = core.policy.ask(core.question(PolicyAction.AUTO_APPROVE, by, intent, arguments), policies)
         approved = automatic.allowed and intent.risk_class in AUTO_APPROVABLE
@@ -240,7 +240,7 @@ class Proposals:
             keys, body_hash = request
             commands += [ReserveRequest(request=self._request_key(by, intent, key, body_hash)) for key in keys]
         entries: list[Command] = [
-            core.intent_entry(intent, LedgerEvent.INTENT_PROPOSED, str(by.ref), frozen_facts(intent)),
+            core.intent_entry(intent, LedgerEvent.INTENT_PROPOSED, by.name, frozen_facts(intent)),
             *read,
             core.intent_entry(
                 intent,
@@ -305,7 +305,7 @@ class Proposals:
     def _request_key(self, by: Principal, intent: ActionIntent, key: str, body_hash: str) -> RequestKey:
         return RequestKey(
             tenant_id=by.tenant_id,
-            principal=str(by.ref),
+            principal=by.name,
             key=key,
             body_hash=body_hash,
             action_intent_id=intent.action_intent_id,
