@@ -68,9 +68,16 @@ class Core:
         return rfc3339(self.clock.now_ms())
 
     def intent_entry(
-        self, intent: ActionIntent, event: LedgerEvent, actor: str, data: dict[str, Any], run_number: int = 0
+        self,
+        intent: ActionIntent,
+        event: LedgerEvent,
+        actor: str,
+        data: dict[str, Any],
+        run_number: int = 0,
+        *,
+        from_outside: bool = True,
     ) -> AppendLedger:
-        """A ledger entry about an intent, in its account's chain."""
+        """A ledger entry about an intent, in its account's chain. For `from_outside` see `domain.ledger.record`."""
         return AppendLedger(
             record=record(
                 entry_id=self.ids.new(),
@@ -85,6 +92,7 @@ class Core:
                 action_intent_id=intent.action_intent_id,
                 run_number=run_number,
                 data=data,
+                from_outside=from_outside,
             )
         )
 

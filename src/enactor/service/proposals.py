@@ -123,9 +123,11 @@ class Proposals:
         if not 1 <= len(proposals) <= MAX_BATCH:
             raise InvalidInput(f"A batch has 1 to {MAX_BATCH} proposals.")
         results: list[Proposed | EnactorError] = []
-        made = await asyncio.gather(*(self.propose(by, item) for item in proposals), return_exceptions=True)
+        made = await asyncio.gather(*(self._create(by, item, None, None) for item in proposals), return_exceptions=True)
         for outcome in made:
-            if isinstance(outcome, EnactorError | Proposed):
+            if isinstance(outcome, ActionIntent):
+                results.append(Proposed(outcome, True))
+            elif isinstance(outcome, EnactorError):
                 results.append(outcome)
             else:
                 raise outcome
@@ -179,6 +181,7 @@ class Proposals:
                 LedgerEvent.INTENT_EDITED,
                 by.name,
                 {**frozen_facts(after), "replaces_digest": before.approval_digest},
+                from_outside=False,
             )
             facts = {"policy_version": permitted.policy_version, "propose": list(permitted.reasons), "edit": True}
             evaluated = self._core.intent_entry(after, LedgerEvent.POLICY_EVALUATED, "policy", facts)
@@ -227,20 +230,21 @@ class Proposals:
         intent = msgspec.structs.replace(intent, policy_version=version, shadow=shadow)
         intent = self._freezer.freeze(intent, entry, proposal.parameters)
         arguments = msgspec.json.decode(intent.tool_call.argument_bytes)
-        permitted = core.policy.ask(core.question(PolicyAction.PROPOSE, by, intent, arguments), policies)
+        question = core.question(PolicyAction.PROPOSE, by, intent, arguments)
+        permitted = core.policy.ask(question, policies)
         if not permitted.allowed:
             raise PolicyDenied(f"Policy does not permit this proposal.{because(permitted)}")
         # Not before: what a policy forbids to propose is not to be read through a proposal either.
         intent, read = await self._previewer.previewed(intent, by.name)
         intent = msgspec.structs.replace(intent, approval_digest=approval_digest(intent))
-        automatic = core.policy.ask(core.question(PolicyAction.AUTO_APPROVE, by, intent, arguments), policies)
+        automatic = core.policy.ask(msgspec.structs.replace(question, action=PolicyAction.AUTO_APPROVE), policies)
         approved = automatic.allowed and intent.risk_class in AUTO_APPROVABLE
         commands: list[Command] = []
         if request is not None:
             keys, body_hash = request
             commands += [ReserveRequest(request=self._request_key(by, intent, key, body_hash)) for key in keys]
         entries: list[Command] = [
-            core.intent_entry(intent, LedgerEvent.INTENT_PROPOSED, by.name, frozen_facts(intent)),
+            core.intent_entry(intent, LedgerEvent.INTENT_PROPOSED, by.name, frozen_facts(intent), from_outside=False),
             *read,
             core.intent_entry(
                 intent,
@@ -255,6 +259,7 @@ class Proposals:
                     "required_approvals": intent.required_approvals,
                     "shadow": shadow,
                 },
+                from_outside=False,
             ),
         ]
         if approved:

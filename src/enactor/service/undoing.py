@@ -100,7 +100,7 @@ class Undoing:
         refs, read = await self._read_back(by, effect, definition)
         undo = await self._frozen(by, effect, entry, refs, reason, trace_id)
         entries: list[Command] = [
-            core.intent_entry(undo, LedgerEvent.INTENT_PROPOSED, by.name, _facts(undo)),
+            core.intent_entry(undo, LedgerEvent.INTENT_PROPOSED, by.name, _facts(undo), from_outside=False),
             *([core.intent_entry(undo, LedgerEvent.TARGET_READ, by.name, read)] if read else []),
             core.intent_entry(undo, LedgerEvent.POLICY_EVALUATED, "policy", _evaluated(undo, answer)),
             core.intent_entry(
