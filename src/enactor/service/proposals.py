@@ -47,6 +47,8 @@ from enactor.service.freezing import Freezer, frozen_facts
 from enactor.service.previewing import Previewer
 
 MAX_BATCH: Final = 1_000
+_AT_ONCE: Final = 128
+"""So many of a batch's proposals are begun in one turn of the loop: others get theirs in between, and less is under way."""
 
 
 class Proposed(Struct, frozen=True):
@@ -123,8 +125,12 @@ class Proposals:
         if not 1 <= len(proposals) <= MAX_BATCH:
             raise InvalidInput(f"A batch has 1 to {MAX_BATCH} proposals.")
         results: list[Proposed | EnactorError] = []
-        made = await asyncio.gather(*(self._create(by, item, None, None) for item in proposals), return_exceptions=True)
-        for outcome in made:
+        begun = []
+        for start in range(0, len(proposals), _AT_ONCE):
+            slice_ = [self._create(by, item, None, None) for item in proposals[start : start + _AT_ONCE]]
+            begun.append(asyncio.gather(*slice_, return_exceptions=True))
+            await asyncio.sleep(0)
+        for outcome in [outcome for made in begun for outcome in await made]:
             if isinstance(outcome, ActionIntent):
                 results.append(Proposed(outcome, True))
             elif isinstance(outcome, EnactorError):
