@@ -108,8 +108,8 @@ class Principal(Struct, frozen=True, kw_only=True, dict=True):
         """Its roles as policies know them, sorted."""
         return tuple(sorted(role.value for role in self.roles))
 
-    def everyone(self) -> frozenset[PrincipalRef]:
-        """The principal and everybody in its `act` chain."""
+    @cached_property
+    def _everyone(self) -> frozenset[PrincipalRef]:
         return frozenset((self.ref, *self.actors))
 
     @cached_property
@@ -119,6 +119,10 @@ class Principal(Struct, frozen=True, kw_only=True, dict=True):
     def may(self, permission: Permission) -> bool:
         """Whether any of the roles grants `permission`."""
         return permission in self._granted
+
+    def everyone(self) -> frozenset[PrincipalRef]:
+        """The principal and everybody in its `act` chain."""
+        return self._everyone
 
     def require(self, *permissions: Permission) -> None:
         """Raises `Forbidden` unless one of `permissions` is granted."""

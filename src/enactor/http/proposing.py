@@ -13,7 +13,7 @@ from enactor.domain.intent import IntentStatus
 from enactor.domain.principal import Permission, Principal
 from enactor.http.answers import answer
 from enactor.http.bodies import decode, read_body
-from enactor.http.context import HttpDeps, session_of, trace_id_of
+from enactor.http.context import deps_of, session_of, trace_id_of
 from enactor.http.direct import DirectRoute
 from enactor.http.intent_views import BatchAnswer, BatchItem, IntentView, intent_view
 from enactor.http.intents import approvals_of, intent_answer
@@ -50,7 +50,7 @@ _TRACEPARENT: Final = header("traceparent", "W3C Trace Context; its trace become
 )
 async def propose(request: Request) -> Response:
     """Freezes the tool call of a proposal. Nothing happens until somebody else approves its digest."""
-    deps: HttpDeps = request.app.state.deps
+    deps = deps_of(request)
     by = (await session_of(request)).principal
     by.require(Permission.PROPOSE)
     key = _idempotency_key(request)
@@ -72,7 +72,7 @@ async def propose(request: Request) -> Response:
 )
 async def propose_batch(request: Request) -> Response:
     """Proposes each item by itself: one that is refused says why, and hinders no other. Takes no Idempotency-Key."""
-    deps: HttpDeps = request.app.state.deps
+    deps = deps_of(request)
     by = (await session_of(request)).principal
     by.require(Permission.PROPOSE)
     if "idempotency-key" in request.headers:

@@ -48,7 +48,7 @@ from enactor.service.previewing import Previewer
 
 MAX_BATCH: Final = 1_000
 _AT_ONCE: Final = 128
-"""So many of a batch's proposals are begun in one turn of the loop: others get theirs in between, and less is under way."""
+"""So many of a batch's proposals are begun in one turn of the loop; others get theirs in between."""
 
 
 class Proposed(Struct, frozen=True):
@@ -231,15 +231,15 @@ class Proposals:
             raise UnknownActionType(f"There is no action type '{proposal.action_type[:100]}' to propose.")
         intent = draft(core, by, proposal, entry, trace_id)
         policies = await core.store.policies(by.tenant_id)
-        version = core.policy.version(policies)
         shadow = core.limits.shadow or (policies is not None and policies.mode is PolicyMode.SHADOW)
-        intent = msgspec.structs.replace(intent, policy_version=version, shadow=shadow)
         intent = self._freezer.freeze(intent, entry, proposal.parameters)
         arguments = msgspec.json.decode(intent.tool_call.argument_bytes)
         question = core.question(PolicyAction.PROPOSE, by, intent, arguments)
         permitted = core.policy.ask(question, policies)
         if not permitted.allowed:
             raise PolicyDenied(f"Policy does not permit this proposal.{because(permitted)}")
+        version = permitted.policy_version
+        intent = msgspec.structs.replace(intent, policy_version=version, shadow=shadow)
         # Not before: what a policy forbids to propose is not to be read through a proposal either.
         intent, read = await self._previewer.previewed(intent, by.name)
         intent = msgspec.structs.replace(intent, approval_digest=approval_digest(intent))
