@@ -1,5 +1,8 @@
 """Each tool plane against the port's suite, and what the in-process one promises besides."""
 
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -67,7 +70,7 @@ class Odd(Connector):
     async def say(self, args: Words, call: ToolCall) -> ToolResult:
         """Says it."""
         self.heard.append(args)
-        if isinstance(self._answer, Exception):
+        if isinstance(self._answer, BaseException):
             raise self._answer
         return self._answer  # type: ignore[no-any-return]
 
@@ -78,12 +81,14 @@ ODD = [
     ToolResult(refs=(ObjectRef(system="s", object_type="t", object_id=7),)),  # type: ignore[arg-type]
     None,
     {"refs": []},
+    SystemExit(3),
+    asyncio.CancelledError(),
 ]
 
 
 @pytest.mark.parametrize("answer", ODD, ids=str)
 async def test_an_answer_that_is_none(answer: Any) -> None:
-    """Whatever a tool returns, the reply is one that can be recorded; what cannot be read is UNKNOWN."""
+    """Whatever a tool returns or raises, the reply is one that can be recorded; what cannot be read is UNKNOWN."""
     plane = InProcessToolPlane([Odd(answer)], EnvFileSecrets({}))
     request = ToolPlaneConformance.request(tool_name="odd.say", argument_bytes="{}")
     assert (await plane.call(request, timely)).result is CallResult.UNKNOWN
@@ -221,8 +226,35 @@ async def test_a_plain_function_is_a_tool() -> None:
     assert (late.result, said) == (CallResult.NOT_SENT, ["anaana"])
 
 
+async def test_a_plain_function_that_waits_for_a_thread_is_not_called_late() -> None:
+    """Until a thread is free the permit may have run out: it is asked for again on the thread."""
+    said: list[str] = []
+
+    @tool
+    def greet(name: str) -> None:
+        """Greets."""
+        said.append(name)
+
+    loop, free, busy = asyncio.get_running_loop(), threading.Event(), threading.Event()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    holding = loop.run_in_executor(None, lambda: (busy.set(), free.wait()))
+    busy.wait()
+    in_time = True
+    plane = InProcessToolPlane([FunctionConnector(greet)], EnvFileSecrets({}))
+    request = ToolPlaneConformance.request(tool_name="function.greet", argument_bytes='{"name":"ana"}')
+    calling = asyncio.create_task(plane.call(request, lambda: in_time))
+    await asyncio.sleep(0)
+    in_time = False
+    free.set()
+    assert (await calling).result is CallResult.NOT_SENT
+    assert said == []
+    await holding
+
+
 def test_what_a_tool_cannot_be_told() -> None:
-    """A misspelled option is an error where it is written, not a default that nobody wanted."""
+    """A misspelled option or value is an error where it is written, not a default that nobody wanted."""
+    with pytest.raises(ConfigurationError, match="one of MINIMAL, LOW, MEDIUM, HIGH, not NONE"):
+        tool(risk="NONE")  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="retries"):
 
         @tool(retries=3)  # type: ignore[call-overload]

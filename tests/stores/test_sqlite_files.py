@@ -152,7 +152,7 @@ async def test_damage_is_reported_not_guessed_at(path: Path, table: str | None) 
 async def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     """The path is told, and nothing is made."""
     path = tmp_path / "nowhere" / "enactor.db"
-    assert "No such file or directory" in await refusal(path)
+    assert "No such file or directory. Make its directory first" in await refusal(path)
     assert not path.parent.exists()
 
 
@@ -185,5 +185,5 @@ def test_a_read_only_database_is_refused(started: Callable[..., subprocess.Popen
         assert len(out.splitlines()) == 1
         path.with_name("enactor.db.lock").unlink()
         out, _ = started("refuse", path).communicate()
-        assert "Permission denied" in out
+        assert "Permission denied. Give this user permission" in out
         assert len(out.splitlines()) == 1

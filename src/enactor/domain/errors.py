@@ -84,6 +84,10 @@ class Unauthenticated(EnactorError):
     error_code = "UNAUTHENTICATED"
 
 
+class TokenMissing(Unauthenticated):
+    """No bearer token was sent at all."""
+
+
 class Forbidden(EnactorError):
     """The principal is known and may not do this."""
 

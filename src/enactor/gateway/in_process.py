@@ -29,6 +29,7 @@ from enactor.domain.errors import ConfigurationError, ErrorClass, FailureCode, I
 from enactor.domain.mapping import is_secret_reference
 from enactor.domain.outcome import ObjectRef
 from enactor.domain.permit import CallResult
+from enactor.gateway.containing import contained
 from enactor.gateway.previews import read_preview
 from enactor.ports.secrets import SecretSource
 from enactor.ports.tools import NOT_OFFERED, CallRequest, LookUpResult, Reading, Reply, ToolDefinition
@@ -132,7 +133,8 @@ class InProcessToolPlane:
             return _not_sent("TOO_LATE_TO_SEND", "The permit ran out before the call left.", retryable=True)
         try:
             async with asyncio.timeout(request.timeout_seconds):
-                result = await bound.method(arguments, _tool_call(request, check))
+                with contained():
+                    result = await bound.method(arguments, _tool_call(request, check))
             if isinstance(result, ToolResult):
                 return _done(result)
         except NotSent as error:
@@ -171,7 +173,8 @@ class InProcessToolPlane:
         try:
             arguments = await self._arguments(bound, request)
             async with asyncio.timeout(request.timeout_seconds):
-                answer = await bound.look_up(arguments, _tool_call(request, lambda: True))
+                with contained():
+                    answer = await bound.look_up(arguments, _tool_call(request, lambda: True))
             if isinstance(answer, Found):
                 return LookUpResult(found=True, refs=tuple(_clean_ref(ref) for ref in answer.refs))
         except Exception as error:  # noqa: BLE001 - a look-up that fails in any way cannot tell

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from enactor.connectors.sdk import NotSent, PreviewResult, Refused, ToolCall
 from enactor.domain.canonical import canonical
 from enactor.domain.errors import EnactorError, ErrorClass, FailureCode
+from enactor.gateway.containing import contained
 from enactor.ports.tools import Reading
 
 _log = logging.getLogger("enactor.gateway")
@@ -31,7 +32,8 @@ async def read_preview(
     """
     try:
         async with asyncio.timeout(call.timeout_seconds):
-            found = await preview(arguments, call)
+            with contained():
+                found = await preview(arguments, call)
     except Refused as error:
         return Reading(
             retryable=error.retryable or isinstance(error, NotSent),

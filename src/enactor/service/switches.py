@@ -8,8 +8,9 @@ from typing import Final
 from msgspec import Struct
 
 from enactor.domain.attempt import RunStatus
+from enactor.domain.containment import ContainedRun, Containment
 from enactor.domain.errors import Forbidden, InvalidInput, NotFound
-from enactor.domain.kill_switch import ContainedRun, Containment, KillSwitch, stopped_by
+from enactor.domain.kill_switch import KillSwitch, stopped_by
 from enactor.domain.ledger import LedgerEvent
 from enactor.domain.policy import PolicyAction, PolicyQuestion
 from enactor.domain.principal import Permission, Principal

@@ -25,16 +25,21 @@ class Pool:
 
     Args:
         path: the database.
+        threads: how many queries run at once.
+        connect: makes the connection of each thread.
 
     Attributes:
         refusal: once it is set, nothing is read any more, and this says why.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, *, threads: int = _THREADS, connect: Callable[[Path], sqlite3.Connection] = connect_reader
+    ) -> None:
         self._path = path
+        self._connect = connect
         self._own = threading.local()
         self._connections: list[sqlite3.Connection] = []
-        self._threads = ThreadPoolExecutor(_THREADS, "enactor-sqlite-reader")
+        self._threads = ThreadPoolExecutor(threads, "enactor-sqlite-reader")
         self.refusal: StoreFailed | None = None
 
     async def read(
@@ -62,7 +67,7 @@ class Pool:
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._own, "connection", None)
         if connection is None:
-            connection = self._own.connection = connect_reader(self._path)
+            connection = self._own.connection = self._connect(self._path)
             self._connections.append(connection)
         return connection
 

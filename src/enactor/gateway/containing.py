@@ -1,0 +1,32 @@
+"""Calling other people's code: what it raises is its own failure, also where it looks like the end of our own work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class ToolBroke(Exception):
+    """A tool tried to end the process, or was cancelled by itself."""
+
+
+@contextmanager
+def contained() -> Iterator[None]:
+    """Within it, `SystemExit`, and a cancellation that nobody asked of this task, become `ToolBroke`.
+
+    A tool that calls `sys.exit` would otherwise end everything that runs beside it, and again after each start; and one
+    that waits for something cancelled would leave its run without anybody who looks after it.
+
+    Raises:
+        ToolBroke: the tool raised one of the two.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        raise ToolBroke from error
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise ToolBroke from error
