@@ -117,7 +117,9 @@ class Operations(KillSwitches):
             already = any(known.decided_by == by.ref for known in said)
             missing = _people_missing(intent, said if already else (*said, approval), approval)
             if already and missing:
-                raise IllegalTransition("You have resolved this run; a second person has to say the same.")
+                raise IllegalTransition(
+                    "What you said of this run stands; another person has to agree with what was said."
+                )
             entry = core.intent_entry(
                 intent,
                 LedgerEvent.IN_DOUBT_RESOLVED,

@@ -197,11 +197,16 @@ class Enactor:
         return await self.service.decisions.approve(known(by), action_intent_id, digest, comment)
 
     async def reject(self, action_intent_id: str, *, reason: str, by: Principal) -> ActionIntent:
-        """Rejects an intent for good."""
+        """Rejects an intent for good. Raises `IntentNotFound`, `Forbidden`, `SelfDecision`, `IllegalTransition`."""
         return await self.service.decisions.reject(known(by), action_intent_id, checked(str, reason, "The reason"))
 
     async def cancel(self, action_intent_id: str, *, by: Principal, reason: str = "") -> Cancelled:
-        """Cancels what has not started; asks what is running to stop before its next call."""
+        """Cancels what has not started; asks what is running to stop before its next call.
+
+        Raises:
+            IntentNotFound, Forbidden: it is not there, or not theirs to cancel.
+            IllegalTransition: it is over.
+        """
         return await self.service.decisions.cancel(known(by), action_intent_id, checked(str, reason, "The reason"))
 
     async def outcome(
@@ -253,7 +258,17 @@ class Enactor:
         by: Principal,
         refs: tuple[ObjectRef, ...] = (),
     ) -> Resolution:
-        """Says what a person found out about a run in doubt."""
+        """Says what a person found out about a run in doubt. For HIGH risk two people have to say the same.
+
+        Args:
+            executed: whether the target did it.
+            comment: how that was found out; the ledger keeps it.
+            refs: what it made, where that is known.
+
+        Raises:
+            IntentNotFound, Forbidden, PolicyDenied: it is not there, or not theirs to resolve.
+            IllegalTransition: it is not in doubt, or they have said so already.
+        """
         refs = checked(tuple[ObjectRef, ...], refs, "The references")
         comment = checked(str, comment, "The comment")
         return await self.service.operations.resolve(
@@ -261,24 +276,43 @@ class Enactor:
         )
 
     async def replay(self, action_intent_id: str, *, reason: str, by: Principal) -> int:
-        """Starts a new run of a failed one, under the same key. Returns its number."""
+        """Starts a new run of a failed or cancelled one, under the same key. Returns its number.
+
+        Raises:
+            IntentNotFound, Forbidden: it is not there, or not theirs to replay.
+            IllegalTransition, EffectKeyTaken, BudgetExceeded, DataErased: it cannot run again; the message says why.
+        """
         return await self.service.operations.replay(known(by), action_intent_id, checked(str, reason, "The reason"))
 
     async def undo(self, action_intent_id: str, *, reason: str, by: Principal) -> ActionIntent:
         """Proposes to take back what a run did; somebody else approves it. See `Undoing.undo` for what it raises."""
         return await self.service.undoing.undo(known(by), action_intent_id, checked(str, reason, "The reason"))
 
-    async def kill_switch(self, scope: str, *, enabled: bool, reason: str, by: Principal) -> ContainmentReport:
-        """Turns a switch, and says what it stopped and what had already left."""
+    async def kill_switch(
+        self, scope: str, *, enabled: bool, reason: str, by: Principal, compensation: bool = False
+    ) -> ContainmentReport:
+        """Turns a switch, durably, before it answers; then says what it stopped and what had already left.
+
+        Args:
+            scope: `global`, `tenant`, `action-type:{t}`, `connector:{c}`, or the last two prefixed `platform:`.
+            compensation: partial effects may still be taken back while it is on.
+
+        Raises:
+            InvalidInput, Forbidden, PolicyDenied: it was not turned.
+        """
         enabled, reason = checked(bool, enabled, "'enabled'"), checked(str, reason, "The reason")
-        return await self.service.operations.set_switch(known(by), scope, enabled=enabled, reason=reason)
+        return await self.service.operations.set_switch(
+            known(by), scope, enabled=enabled, reason=reason, compensation=checked(bool, compensation, "'compensation'")
+        )
 
     async def set_policies(self, text: str, *, by: Principal, mode: PolicyMode = PolicyMode.ENFORCE) -> None:
-        """Replaces the tenant's Cedar policies."""
-        await self.service.operations.set_policies(known(by), checked(str, text, "The text"), PolicyMode(mode))
+        """Replaces the tenant's Cedar policies. Raises `InvalidPolicy`, and then the old ones stay, and `Forbidden`."""
+        await self.service.operations.set_policies(
+            known(by), checked(str, text, "The text"), checked(PolicyMode, mode, "The mode")
+        )
 
     async def timeline(self, action_intent_id: str, *, by: Principal) -> tuple[TimelineLine, ...]:
-        """What happened to an intent, one readable line each."""
+        """What happened to an intent, one readable line each. Raises `IntentNotFound`, `Forbidden`."""
         return await self.service.inspection.timeline(by, action_intent_id)
 
     async def verify_ledger(self) -> StoreReport:
