@@ -235,12 +235,12 @@ class Me(Struct, kw_only=True):
 def me(by: Principal) -> Me:
     """The principal as it is shown to itself."""
     return Me(
-        principal=str(by.ref),
+        principal=by.name,
         iss=by.iss,
         sub=by.sub,
         tenant_id=by.tenant_id,
         account_ids=by.account_ids,
-        roles=tuple(sorted(role.value for role in by.roles)),
+        roles=by.role_names,
         interactive=by.interactive,
         actors=tuple(map(str, by.actors)),
         client_id=by.client_id,

@@ -65,9 +65,9 @@ class KillSwitches:
         question = PolicyQuestion(
             action=PolicyAction.SWITCH,
             tenant_id=by.tenant_id,
-            principal_id=str(by.ref),
+            principal_id=by.name,
             principal_human=by.interactive,
-            principal_roles=tuple(sorted(role.value for role in by.roles)),
+            principal_roles=by.role_names,
             scope=stored,
         )
         answer = await self._core.ask(by, question)
@@ -83,14 +83,14 @@ class KillSwitches:
                 generation=generation + 1 if turned else generation,
                 enabled=enabled,
                 reason=reason,
-                set_by=str(by.ref),
+                set_by=by.name,
                 set_at=core.now() if turned or before is None else before.set_at,
                 compensation=compensation,
             )
             entry = core.chain_entry(
                 after.tenant_id,
                 LedgerEvent.KILL_SWITCH_CHANGED,
-                str(by.ref),
+                by.name,
                 {
                     "scope": scope,
                     "enabled": enabled,
