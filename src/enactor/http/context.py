@@ -86,12 +86,15 @@ async def _deps(request: Request) -> HttpDeps:
     return deps_of(request)
 
 
+def values_of(request: HTTPConnection, header: bytes) -> list[str]:
+    """What a request's headers of one name say, in order. The name is given in lower case."""
+    return [value.decode("latin-1") for name, value in request.scope["headers"] if name == header]
+
+
 async def session_of(request: Request) -> Session:
     """The session of a request's token. Raises `Unauthenticated`, `Unavailable`."""
     deps = deps_of(request)
-    token = bearer_token(
-        [value.decode("latin-1") for name, value in request.scope["headers"] if name == b"authorization"]
-    )
+    token = bearer_token(values_of(request, b"authorization"))
     session = deps.authenticator.known(token) or await deps.authenticator.authenticate(token)
     if session.development:
         client = request.scope.get("client")

@@ -112,7 +112,7 @@ class _Exchange:
             self._status = message["status"]
             headers = message.setdefault("headers", [])
             given = {name for name, _ in headers}
-            message["headers"] = [*headers, *(header for header in self._headers if header[0] not in given)]
+            message["headers"] = [*headers, *[header for header in self._headers if header[0] not in given]]
         await self._send(message)
 
     def _longer(self) -> PayloadTooLarge:

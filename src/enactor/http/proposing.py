@@ -13,7 +13,7 @@ from enactor.domain.intent import IntentStatus
 from enactor.domain.principal import Permission, Principal
 from enactor.http.answers import answer
 from enactor.http.bodies import decode, read_body
-from enactor.http.context import deps_of, session_of, trace_id_of
+from enactor.http.context import deps_of, session_of, trace_id_of, values_of
 from enactor.http.direct import DirectRoute
 from enactor.http.intent_views import BatchAnswer, BatchItem, IntentView, intent_view
 from enactor.http.intents import approvals_of, intent_answer
@@ -75,7 +75,7 @@ async def propose_batch(request: Request) -> Response:
     deps = deps_of(request)
     by = (await session_of(request)).principal
     by.require(Permission.PROPOSE)
-    if "idempotency-key" in request.headers:
+    if values_of(request, b"idempotency-key"):
         raise InvalidInput("A batch takes no Idempotency-Key; propose one by one where that matters.")
     batch = await read_body(request, _BATCH)
     trace_id = trace_id_of(request)
@@ -92,7 +92,7 @@ async def propose_batch(request: Request) -> Response:
 
 
 def _idempotency_key(request: Request) -> str | None:
-    values = request.headers.getlist("idempotency-key")
+    values = values_of(request, b"idempotency-key")
     if not values:
         return None
     if len(values) > 1 or not (values[0].isascii() and values[0].isprintable()) or not values[0].strip():
