@@ -16,18 +16,19 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 from benchmarks import render
 from benchmarks.enactor_driver import open_bench
 from benchmarks.harness import RESULTS
 from benchmarks.measure import positive
-from enactor.wiring import process
+from enactor.wiring import Assembly, process
 
 _FRAME_BYTES = 4096 + 24
 """A page in the write-ahead log, with its header."""
 
-_PARTS = (
+PARTS = (
     ("enactor/pipeline", "steps and driver (`pipeline/`)"),
     ("enactor/domain/canonical", "canonical form and digests (`domain/`)"),
     ("enactor/domain/ledger", "ledger records and hashes (`domain/`)"),
@@ -75,26 +76,31 @@ async def counts(in_flight: int, count: int, folder: Path) -> list[str]:
     bench = await open_bench(f"sqlite:///{path}", in_flight)
     await bench.prepare_quickly(2 * count)
     await bench.run(count)
+    found = await counted(bench.assembly, path, bench.run(count))
+    await bench.assembly.stop(10)
+    return [str(in_flight), *(f"{number / count:.1f}" for number in found)]
+
+
+async def counted(assembly: Assembly, path: Path, work: Awaitable[object]) -> tuple[int, int, float]:
+    """Commits, statements and pages put into the write-ahead log while `work` is done on the database at `path`."""
     # The writer's own connection is the only one that sees what it executes.
-    connection = bench.assembly.service.core.store._writer._connection  # type: ignore[attr-defined]
+    connection = assembly.service.core.store._writer._connection  # type: ignore[attr-defined]
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     statements: list[str] = []
     connection.set_trace_callback(statements.append)
-    await bench.run(count)
+    await work
     connection.set_trace_callback(None)
     pages = path.with_name(f"{path.name}-wal").stat().st_size / _FRAME_BYTES
-    await bench.assembly.stop(10)
-    found = (statements.count("COMMIT"), len(statements), pages)
-    return [str(in_flight), *(f"{number / count:.1f}" for number in found)]
+    return statements.count("COMMIT"), len(statements), pages
 
 
-def by_part(profiler: cProfile.Profile) -> Counter[str]:
-    """Seconds of the loop's thread by part of the program."""
+def by_part(found: pstats.Stats, named: Sequence[tuple[str, str]]) -> Counter[str]:
+    """Seconds of the loop's thread by part of the program: the first of `named` whose path is in a function's."""
     parts: Counter[str] = Counter()
-    for (file, _, function), (_, _, own, _, _) in pstats.Stats(profiler).stats.items():  # type: ignore[attr-defined]
+    for (file, _, function), (_, _, own, _, _) in found.stats.items():  # type: ignore[attr-defined]
         place = file.replace(os.sep, "/")
-        name = next((part for prefix, part in _PARTS if prefix in place), None)
+        name = next((part for prefix, part in named if prefix in place), None)
         if name is None:
             built_in = file == "~"
             hashing = built_in and ("sha256" in function or "hexdigest" in function)
@@ -107,6 +113,12 @@ def by_part(profiler: cProfile.Profile) -> Counter[str]:
             )
         parts[name] += own
     return parts
+
+
+def shares_of(parts: Counter[str]) -> list[list[str]]:
+    """The share of each part that has half a percent or more, the largest first."""
+    total = sum(parts.values())
+    return [[part, f"{seconds / total:.0%}"] for part, seconds in parts.most_common() if seconds / total >= 0.005]
 
 
 def main() -> int:
@@ -132,10 +144,8 @@ def main() -> int:
         ["event loop: everything but physical commits", f"{loop / given.count * 1e6:.0f} µs"],
         ["writer: physical commits", f"{others / given.count * 1e6:.0f} µs"],
     ]
-    parts = by_part(profiler)
-    total = sum(parts.values())
     shares = [["the event loop's thread, by part", "share"]]
-    shares += [[part, f"{seconds / total:.0%}"] for part, seconds in parts.most_common() if seconds / total >= 0.005]
+    shares += shares_of(by_part(pstats.Stats(profiler), PARTS))
     print(f"{given.count:,} executions, 64 in flight: {given.count / took:,.0f}/s\n")
     print(render.plain(counted), render.plain(lines), render.plain(shares), sep="\n\n")
     RESULTS.mkdir(exist_ok=True)

@@ -53,6 +53,9 @@ def main() -> int:
     profile = RESULTS / "profile.md"
     if profile.exists():
         put(ROOT / "docs" / "scaling.md", "profile", profile.read_text(encoding="utf-8"))
+    http_profile = RESULTS / "http_profile.md"
+    if http_profile.exists():
+        put(ROOT / "docs" / "scaling.md", "http-profile", http_profile.read_text(encoding="utf-8"))
     gateway = RESULTS / "gateway.md"
     if gateway.exists():
         measured = json.loads((RESULTS / "gateway.json").read_text())

@@ -248,6 +248,9 @@ def test_budgets_and_action_types(act: As, tmp_path: Path) -> None:
         'action_type = "CREATE_INTERNAL_TASK"\ntool_name = "internal.create_task"\nrisk_class = "MINIMAL"\n'
     )
     assert "second platform administrator" in run("action-type", "register", "entry.toml").stdout
+    shown = run("action-type", "show", "CREATE_INTERNAL_TASK", "--json").stdout
+    Path("entry.json").write_text(shown.replace('"risk_class": "MINIMAL"', '"risk_class": "HIGH"'))
+    assert done("action-type", "register", "entry.json")["entry"]["risk_class"] == "HIGH"
     refused("NOT_FOUND", "action-type", "show", "CREATE_INTERNAL_TASK", "--version", "9")
 
 
@@ -267,15 +270,17 @@ def test_a_login_is_tried_at_the_server(act: As, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_running_server_keeps_its_database(act: As, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Doctor sees it running; verifying and migrating its file are refused in one line."""
+    """Doctor sees it running; its file can be verified meanwhile, and migrating it is refused in one line."""
     monkeypatch.setenv("ENACTOR_STORE", f"sqlite:///{server.database}")
     monkeypatch.setenv("ENACTOR_PORT", server.url.rpartition(":")[2])
     act("ana", "approver")
     checked = run("doctor", "--dev")
     assert checked.exit_code == 0, checked.output
     assert f"running and ready at {server.url}" in checked.stdout
-    for command in (("ledger", "verify"), ("migrate",)):
-        refused("STORE_FAILED", *command)
+    verified = run("ledger", "verify", "--json")
+    assert verified.exit_code == 0, verified.stderr
+    assert json.loads(verified.stdout)["ok"] is True
+    refused("STORE_FAILED", "migrate")
 
 
 def test_a_stopped_servers_database_is_checked(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def test_turning_a_switch_prints_what_it_stopped(
     first, *table = result.stdout.splitlines()
     assert first.startswith(f"{scope} is on: 1 executed, 0 blocked, 1 unknown, since ")
     assert [line.split("\t")[0] for line in table[1:]] == ["executed", "unknown"]
+    assert table[2].split("\t")[1:4] == [INTENT_ID, "1", "RUNNING"]
     assert table[2].endswith("2026-11-23T15:43:00.000Z")
     assert json.loads(run("kill-switch", *arguments, "--json").stdout) == report(scope=scope)
 

@@ -22,6 +22,7 @@ from tests.cli.support import run, start
         (("--dev", "--engine", "restate", "--store", "memory://"), "This version has no restate engine"),
         (("--dev", "--engine", "temporal"), "engine (flag --engine)"),
         (("--dev", "--workers", "2"), "sqlite takes one process"),
+        (("--dev", "--workers", "2", "--store", "dynamodb://eu-west-1"), "This version serves with one process"),
         (("--dev", "--log-level", "chatty"), "log_level (flag --log-level)"),
     ],
 )

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from joserfc import jws
+from joserfc.jwk import ECKey
 
 from enactor.demo.run import run
+from enactor.http.dev_issuer import DevIssuer
 
 
 @pytest.mark.timeout(180)
@@ -18,6 +24,12 @@ def test_the_demonstration_holds(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "Everything held" in said
     assert "200 executions, 200 notes, each exactly once" in said
     assert "enactor serve --dev --store" in said
+    # What it says of tokens is typed as it stands, and its server's key has signed what comes out.
+    (line,) = [line for line in said.splitlines() if " dev token " in line]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    typed = subprocess.run(["sh", "-c", line], env={"PATH": path}, capture_output=True, text=True, check=True)
+    key = ECKey.import_key(DevIssuer.load(tmp_path / "demo/dev-issuer.json").public_key)
+    jws.deserialize_compact(typed.stdout.strip(), key, algorithms=["ES256"])
 
 
 @pytest.mark.timeout(180)

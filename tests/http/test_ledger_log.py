@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from enactor.domain.canonical import canonical, sha256_hex
 from enactor.domain.ledger import ChainVerifier, LedgerEntry
 from enactor.domain.merkle import includes, is_consistent, leaf_hash
 from enactor.domain.note import parse_checkpoint, parse_key, parse_note
@@ -46,6 +47,11 @@ async def test_an_auditor_checks_it_all_himself(world: World) -> None:
         checkpoint = parse_checkpoint(note.text)
         assert (checkpoint.size, checkpoint.root.hex()) == (said["size"], said["root_hash"])
     entries = (await audited(world, "/v1/ledger", action_intent_id=first_intent["action_intent_id"]))["items"]
+    everything = (await audited(world, "/v1/ledger", limit="100"))["items"]
+    assert {entry["action_intent_id"] == "" for entry in everything} == {True, False}
+    for entry in everything:
+        covered = {name: it for name, it in entry.items() if name not in ("data", "salt", "hash", "position")}
+        assert sha256_hex(canonical(covered)) == entry["hash"], "what is shown is what was hashed"
     proof = await audited(world, f"/v1/ledger/proof/{entries[3]['entry_id']}")
     leaf = leaf_hash(bytes.fromhex(entries[3]["hash"]))
     path = [bytes.fromhex(text) for text in proof["inclusion_path"]]

@@ -87,14 +87,18 @@ async def test_a_run_in_doubt_is_resolved(world: World) -> None:
 
 
 async def test_high_risk_is_resolved_by_two(world: World) -> None:
-    """For HIGH risk a second person has to say the same before it counts."""
+    """For HIGH risk a second person has to say the same before it counts; where two disagree, a third decides."""
     intent = await world.executed("BANK_CLOSE", payment_id="p1", outcome="lost")
     path = f"/v1/executions/{intent['action_intent_id']}/resolve"
     body = {"resolution": "NOT_EXECUTED", "comment": "Nothing there."}
     first = (await world.caller("olga", "operator").post(path, body)).json()
     assert (first["status"], first["approvals_missing"]) == ("IN_DOUBT", 1)
-    second = (await world.caller("otto", "operator").post(path, body)).json()
-    assert (second["status"], second["approvals_missing"]) == ("FAILED", 0)
+    otto = world.caller("otto", "operator")
+    other = (await otto.post(path, {"resolution": "EXECUTED", "comment": "There."})).json()
+    assert (other["status"], other["approvals_missing"]) == ("IN_DOUBT", 1)
+    assert "stands" in problem(await otto.post(path, body), 409, "ILLEGAL_TRANSITION")["detail"]
+    third = (await world.caller("oda", "operator").post(path, body)).json()
+    assert (third["status"], third["approvals_missing"]) == ("FAILED", 0)
 
 
 async def test_a_failed_run_is_replayed(world: World) -> None:

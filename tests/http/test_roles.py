@@ -97,8 +97,10 @@ async def test_roles(world: World, method: str, path: str, query: str, body: Any
     assert nothing.status_code == (200 if path == "/v1/me" else 403)
     refused = await world.anybody().ask(method, url, body)
     problem(refused, 401, "UNAUTHENTICATED")
-    assert refused.headers["www-authenticate"].startswith("Bearer")
-    problem(await world.anybody("nonsense").ask(method, url, body), 401, "UNAUTHENTICATED")
+    assert refused.headers["www-authenticate"] == 'Bearer realm="enactor"'
+    bad = await world.anybody("nonsense").ask(method, url, body)
+    problem(bad, 401, "UNAUTHENTICATED")
+    assert bad.headers["www-authenticate"] == 'Bearer realm="enactor", error="invalid_token"'
 
 
 async def test_the_table_is_complete(world: World) -> None:

@@ -129,6 +129,9 @@ async def test_approved_under_a_switch(world: World) -> None:
     number = await world.service.operations.replay(ANA, intent.action_intent_id, "cleared")
     await world.run(intent, number)
     assert await world.status(intent) is S
+    shown = await world.service.operations.report(ANA, "tenant")
+    assert [(run.run_number, run.status) for run in shown.blocked] == [(1, "CANCELLED")], "the run that it stopped"
+    assert [(run.run_number, run.status) for run in shown.executed] == [(2, "SUCCEEDED")]
 
 
 ENDS = [(Act.DO, S, "executed"), (Act.REFUSE, C, "blocked"), (Act.DO_AND_LOSE_REPLY, D, "unknown")]

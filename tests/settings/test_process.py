@@ -20,11 +20,14 @@ def test_threads_are_let_in_soon() -> None:
 
 def test_what_start_up_made_is_left_alone() -> None:
     """The collector does not look at it again."""
+    before = gc.get_threshold()
     try:
         process.settle_down()
         assert gc.get_freeze_count() > 1_000
+        assert gc.get_threshold()[0] > 10_000
     finally:
         gc.unfreeze()
+        gc.set_threshold(*before)
 
 
 def test_the_loop_is_uvloops() -> None:

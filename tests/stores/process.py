@@ -13,7 +13,7 @@ from enactor.conformance.store.base import creation, start, take
 from enactor.domain.attempt import RunStatus
 from enactor.domain.errors import StoreFailed
 from enactor.ports.commands import RecordOutcome, SettlePermit, UpdateAttempt
-from enactor.stores.sqlite import SqliteStore
+from enactor.stores.sqlite import SqliteLedger, SqliteStore
 from enactor.system import SystemClock, SystemRandomness
 
 _WORKERS = 24
@@ -73,11 +73,27 @@ async def load(path: Path, limit_bytes: int | None = None) -> None:
     await store.close()
 
 
-async def refuse(path: Path) -> None:
-    """Tries to open the database as a user who may only read it, and says why that fails."""
+def become_nobody() -> None:
+    """Gives up root's rights, to which every file is writable."""
     if os.geteuid() == 0:
         os.setgid(65534)
         os.setuid(65534)
+
+
+async def read(path: Path) -> None:
+    """Reads the database's ledger as a user who may only read it, and says how many entries it has."""
+    become_nobody()
+    try:
+        ledger = await SqliteLedger.open(path)
+        say((await ledger.info()).ledger_entries)
+        await ledger.close()
+    except StoreFailed as error:
+        say(error.message)
+
+
+async def refuse(path: Path) -> None:
+    """Tries to open the database as a user who may only read it, and says why that fails."""
+    become_nobody()
     try:
         store = await SqliteStore.open(path, clock=SystemClock())
     except StoreFailed as error:
@@ -95,5 +111,7 @@ if __name__ == "__main__":
             asyncio.run(load(Path(database)))
         case ["limit", size, database]:
             asyncio.run(load(Path(database), int(size)))
+        case ["read", database]:
+            asyncio.run(read(Path(database)))
         case ["refuse", database]:
             asyncio.run(refuse(Path(database)))

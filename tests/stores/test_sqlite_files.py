@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from enactor.conformance.builders import Builder
+from enactor.conformance.builders import TENANT, Builder
 from enactor.conformance.clocks import ManualClock
 from enactor.conformance.store.base import approved
-from enactor.domain.errors import StoreFailed
+from enactor.domain.errors import RecordDamaged, StoreFailed
 from enactor.stores.sqlite import SqliteStore
 
 PROCESS = Path(__file__).with_name("process.py")
@@ -149,10 +149,29 @@ async def test_damage_is_reported_not_guessed_at(path: Path, table: str | None) 
         assert "is damaged. Restore it from a backup" in caught.value.message
 
 
+async def test_a_record_that_cannot_be_read_is_no_surprise(path: Path) -> None:
+    """It is said what it is and what to do; the records beside it are read as before."""
+    clock = ManualClock()
+    build = Builder(clock)
+    store = await SqliteStore.open(path, clock=clock)
+    damaged, sound = [await approved(store, build) for _ in range(2)]
+    await store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "UPDATE intents SET body = substr(body, 1, 50) WHERE action_intent_id = ?", (damaged.action_intent_id,)
+        )
+        connection.commit()
+    store = await SqliteStore.open(path, clock=clock)
+    assert await store.intent(TENANT, sound.action_intent_id) == sound
+    with pytest.raises(RecordDamaged, match="Restore the database from a backup"):
+        await store.intent(TENANT, damaged.action_intent_id)
+    await store.close()
+
+
 async def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     """The path is told, and nothing is made."""
     path = tmp_path / "nowhere" / "enactor.db"
-    assert "No such file or directory" in await refusal(path)
+    assert "No such file or directory. Make its directory first" in await refusal(path)
     assert not path.parent.exists()
 
 
@@ -185,5 +204,5 @@ def test_a_read_only_database_is_refused(started: Callable[..., subprocess.Popen
         assert len(out.splitlines()) == 1
         path.with_name("enactor.db.lock").unlink()
         out, _ = started("refuse", path).communicate()
-        assert "Permission denied" in out
+        assert "Permission denied. Give this user permission" in out
         assert len(out.splitlines()) == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -14,6 +14,11 @@ from enactor.cli.output import note, print_block, print_fields, print_json, prin
 from enactor.cli.text import quoted_json
 
 commands = group("action-type", "What can be proposed, and the tool that fulfils it.")
+
+_DECIDED_HERE: Final = frozenset(
+    {"registry_version", "connector_id", "definition_hash", "created_at", "deprecated_at", "tenant_id", "undo_only"}
+)
+"""Members of an entry that the registry and the tool decide, and nobody registers."""
 
 
 @commands.command("list")
@@ -74,14 +79,18 @@ def register(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The entry, TOML or JSON; - for JSON on standard input.")],
     as_json: AsJson = False,
 ) -> None:
-    """Register a version of an action type. What weakens one needs a second platform administrator."""
-    answer = Api().post("/v1/action-types", _entry(file))
+    """Register a version of an action type. What weakens one needs a second platform administrator.
+
+    FILE may be what `action-type show --json` printed, changed. What is left out comes from the tool.
+    """
+    entry = {name: value for name, value in _entry(file).items() if name not in _DECIDED_HERE}
+    answer = Api().post("/v1/action-types", entry)
     if as_json:
         print_json(answer)
         return
     body = answer if isinstance(answer, dict) else {}
-    entry = body.get("entry") if isinstance(body.get("entry"), dict) else body
-    named = f"{entry.get('action_type')} version {entry.get('registry_version')}" if entry else "It"
+    made = body.get("entry") if isinstance(body.get("entry"), dict) else body
+    named = f"{made.get('action_type')} version {made.get('registry_version')}" if made else "It"
     if body.get("in_force", True):
         say(f"{named} is in force.")
     else:

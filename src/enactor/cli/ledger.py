@@ -103,8 +103,9 @@ def verify(
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a bundle, or a store that no server has open, entry by entry. Exit status 1 when something is at fault.
+    """Check a bundle or a store, entry by entry. Exit status 1 when something is at fault.
 
+    A SQLite file is only read: it may be a copy without write permission, or a server may have it open.
     Only a checkpoint from outside, held by you or cosigned by a witness you trust, makes the answer conclusive.
     """
     if bundle is not None and store is not None:
@@ -182,15 +183,24 @@ def _verify_file(bundle: str, trusted: Trusted) -> VerificationReport:
 
 
 def _verify_store(url: str | None, trusted: Trusted) -> StoreReport:
-    from enactor.cli.server import loaded, with_store
-    from enactor.service.evidence import verify_store
+    import asyncio
 
-    path = loaded(store=url).settings.address.path
+    from enactor.cli.server import loaded
+    from enactor.service.evidence import verify_store
+    from enactor.system import SystemClock
+    from enactor.wiring import open_ledger
+
+    settings = loaded(store=url).settings
+    path = settings.address.path
     if path is not None and not path.exists():
-        # Opening would make an empty one, in which everything is in order.
         raise Failure(f"There is no database {path}.")
-    with counting("entries checked") as progress:
-        return with_store(url, lambda store: verify_store(store, progress, trusted))
+
+    async def checked() -> StoreReport:
+        with counting("entries checked") as progress:
+            async with open_ledger(settings.store, SystemClock()) as ledger:
+                return await verify_store(ledger, progress, trusted)
+
+    return asyncio.run(checked())
 
 
 @contextmanager

@@ -35,7 +35,9 @@ def serve(
     port: Annotated[int | None, typer.Option("--port", min=0, max=65_535, help="Port; 0 takes a free one.")] = None,
     store: StoreUrl = None,
     engine: Annotated[str | None, typer.Option("--engine", help="Who runs executions: local or restate.")] = None,
-    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Server processes.")] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Server processes; this version takes 1.")
+    ] = None,
     restored: Annotated[
         bool | None,
         typer.Option("--restored", help="The store comes from a backup: put in doubt what may have run since."),

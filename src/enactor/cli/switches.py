@@ -70,7 +70,7 @@ def report(
     next_token: NextToken = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show every run in a switch's scope: executed, blocked, or unknown."""
+    """Show every run in a switch's scope, also those that were replayed since: executed, blocked, or unknown."""
     answer = Api().get(f"/v1/kill-switches/{segment(scope)}/report", since=since, limit=limit, next_token=next_token)
     _print(answer, as_json)
 
@@ -91,11 +91,12 @@ def _print(answer: object, as_json: bool) -> None:
     )
     named = (("executed", found.executed), ("blocked", found.blocked), ("unknown", found.unknown))
     rows = [
-        (kind, run.action_intent_id, run.status, run.account_id, run.action_type, run.open_until)
+        (kind, run.action_intent_id, run.run_number, run.status, run.account_id, run.action_type, run.open_until)
         for kind, runs in named
         for run in runs
     ]
     if rows:
-        print_table(("what became of it", "intent", "status", "account", "action type", "may land until"), rows, "")
+        head = ("what became of it", "intent", "run", "status", "account", "action type", "may land until")
+        print_table(head, rows, "")
     if found.next_token:
         note(f"There are more: enactor kill-switch report {found.scope} --next-token {found.next_token}")

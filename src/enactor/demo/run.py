@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -49,12 +50,20 @@ def run(folder: Path = Path(".demo"), console: Console | None = None) -> int:
     voice.console.print(
         f"\n[bold green]Everything held[/], in {seconds:.0f} seconds. To keep exploring what is there now:"
     )
-    key_file, database = folder / "dev-issuer.json", folder / "enactor.db"
-    voice.console.print(
-        f"   ENACTOR_DEV_KEY_FILE={key_file} .venv/bin/enactor serve --dev --store sqlite:///{database}"
-    )
-    voice.console.print("   then http://127.0.0.1:8420/docs, and tokens from `.venv/bin/enactor dev token --help`")
+    for line in _further(folder):
+        voice.console.print(f"   {line}", soft_wrap=True)
     return 0
+
+
+def _further(folder: Path) -> tuple[str, ...]:
+    """What to type to go on from here: as the program itself was called, and with the key that signs its tokens."""
+    command = sys.argv[0] if Path(sys.argv[0]).name == "enactor" else "enactor"
+    key_file = f"export ENACTOR_DEV_KEY_FILE={folder / 'dev-issuer.json'}"
+    return (
+        f"{key_file}; {command} serve --dev --store sqlite:///{folder / 'enactor.db'}",
+        "then http://127.0.0.1:8420/docs, and in another terminal a token for it:",
+        f"{key_file}; {command} dev token --tenant acme --role approver --subject you",
+    )
 
 
 class _Demonstration:

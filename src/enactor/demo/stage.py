@@ -31,7 +31,13 @@ class DemoFailed(Exception):
 
 
 class Server:
-    """`enactor serve --dev` in a process of its own, on a free port, over one database file."""
+    """`enactor serve --dev` in a process of its own, on a free port, over one database file.
+
+    Attributes:
+        program: what Python is given to run, before `serve` and its options.
+    """
+
+    program: tuple[str, ...] = ("-m", "enactor")
 
     def __init__(self, folder: Path, settings: str = "", variables: Mapping[str, str] | None = None) -> None:
         self.folder = folder
@@ -63,7 +69,7 @@ class Server:
         Args:
             options: further options of `enactor serve`.
         """
-        command = [sys.executable, "-m", "enactor", "serve", "--dev", "--host", "127.0.0.1", "--port", str(self.port)]
+        command = [sys.executable, *self.program, "serve", "--dev", "--host", "127.0.0.1", "--port", str(self.port)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own program, with arguments of our own
                 [*command, "--store", f"sqlite:///{self.database}", *options],

@@ -84,6 +84,10 @@ class Unauthenticated(EnactorError):
     error_code = "UNAUTHENTICATED"
 
 
+class TokenMissing(Unauthenticated):
+    """No bearer token was sent at all."""
+
+
 class Forbidden(EnactorError):
     """The principal is known and may not do this."""
 
@@ -218,6 +222,12 @@ class TargetUnreadable(Unavailable):
     """The target could not be read for the preview; nothing was stored. Try again."""
 
     error_code = "TARGET_UNREADABLE"
+
+
+class RecordDamaged(EnactorError):
+    """One record of the store cannot be read. Others can; what is to be done about it is in the message."""
+
+    error_code = "RECORD_DAMAGED"
 
 
 class StoreFailed(EnactorError):

@@ -1,8 +1,6 @@
-"""Kill switches: their scopes and generations, and what a containment report says (specification, section 8)."""
+"""Kill switches: their scopes and generations (specification, section 8)."""
 
 from __future__ import annotations
-
-from enum import StrEnum
 
 from msgspec import Struct
 
@@ -25,26 +23,6 @@ class KillSwitch(Struct, frozen=True, kw_only=True):
     set_by: str
     set_at: str
     compensation: bool = False
-
-
-class Containment(StrEnum):
-    """What became of a run in a switch's scope."""
-
-    EXECUTED = "executed"
-    BLOCKED = "blocked"
-    UNKNOWN = "unknown"
-
-
-class ContainedRun(Struct, frozen=True, kw_only=True):
-    """One run in the scope. `open_until` (RFC 3339) is when an open permit's call can no longer be sent."""
-
-    action_intent_id: str
-    run_number: int
-    account_id: str
-    action_type: str
-    containment: Containment
-    status: str
-    open_until: str | None = None
 
 
 def scopes_of(tenant_id: str, action_type: str, connector_id: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cached_property
 from typing import Final
 
 from msgspec import Struct
@@ -69,8 +70,8 @@ class PrincipalRef(Struct, frozen=True, order=True):
         return f"dev:{self.sub}" if self.iss == DEV_ISSUER else f"{self.iss}#{self.sub}"
 
 
-class Principal(Struct, frozen=True, kw_only=True):
-    """Who a request comes from, from the token alone.
+class Principal(Struct, frozen=True, kw_only=True, dict=True):
+    """Who a request comes from, from the token alone. What follows from it is found out once, and kept in it.
 
     Attributes:
         iss: the issuer.
@@ -92,22 +93,40 @@ class Principal(Struct, frozen=True, kw_only=True):
     interactive: bool = False
     client_id: str = ""
 
-    @property
+    @cached_property
     def ref(self) -> PrincipalRef:
         """The identity that records keep."""
         return PrincipalRef(self.iss, self.sub)
 
-    def everyone(self) -> frozenset[PrincipalRef]:
-        """The principal and everybody in its `act` chain."""
+    @cached_property
+    def name(self) -> str:
+        """How records name it as an actor."""
+        return str(self.ref)
+
+    @cached_property
+    def role_names(self) -> tuple[str, ...]:
+        """Its roles as policies know them, sorted."""
+        return tuple(sorted(role.value for role in self.roles))
+
+    @cached_property
+    def _everyone(self) -> frozenset[PrincipalRef]:
         return frozenset((self.ref, *self.actors))
+
+    @cached_property
+    def _granted(self) -> frozenset[Permission]:
+        return frozenset().union(*(_GRANTS[role] for role in self.roles))
 
     def may(self, permission: Permission) -> bool:
         """Whether any of the roles grants `permission`."""
-        return any(permission in _GRANTS[role] for role in self.roles)
+        return permission in self._granted
+
+    def everyone(self) -> frozenset[PrincipalRef]:
+        """The principal and everybody in its `act` chain."""
+        return self._everyone
 
     def require(self, *permissions: Permission) -> None:
         """Raises `Forbidden` unless one of `permissions` is granted."""
-        if not any(self.may(permission) for permission in permissions):
+        if self._granted.isdisjoint(permissions):
             names = sorted({role.value for role, grants in _GRANTS.items() if grants & set(permissions)})
             raise Forbidden(f"This needs one of the roles: {', '.join(names)}.")
 

@@ -90,17 +90,22 @@ def cosigned(notes: Sequence[Seen], witnesses: Sequence[VerifierKey]) -> tuple[C
     return tuple(sorted(found, key=lambda it: (-it.size, it.witness, it.time)))
 
 
+def _named(header: Header) -> str:
+    return f"the log of {header.tenant_id or 'the platform'}"
+
+
 def cannot_know(report: VerificationReport, header: Header) -> tuple[str, ...]:
     """What a check says nothing about, one sentence each."""
     found = [] if report.conclusive else [SELF_CONSISTENT]
     newest = max((*report.held, *(it.size for it in report.witnesses)), default=0)
     if report.conclusive and newest < report.size:
         found.append(
-            f"The newest checkpoint from outside is of {newest} entries; for what the log has after them this is "
-            "self-consistent only."
+            f"The newest checkpoint from outside is of {newest} entries; for what {_named(header)} has after them this "
+            "is self-consistent only."
         )
     if report.unsealed:
-        found.append(f"{report.unsealed} entries at the end are in no signed checkpoint yet.")
+        entries = "1 entry" if report.unsealed == 1 else f"{report.unsealed} entries"
+        found.append(f"Not in a signed checkpoint yet: {entries} at the end of {_named(header)}.")
     if header.scope.everything:
         return tuple(found)
     if header.scope.whole_chains:

@@ -29,6 +29,7 @@ from enactor.domain.errors import ConfigurationError, ErrorClass, FailureCode, I
 from enactor.domain.mapping import is_secret_reference
 from enactor.domain.outcome import ObjectRef
 from enactor.domain.permit import CallResult
+from enactor.gateway.containing import class_of, contained, seconds_of
 from enactor.gateway.previews import read_preview
 from enactor.ports.secrets import SecretSource
 from enactor.ports.tools import NOT_OFFERED, CallRequest, LookUpResult, Reading, Reply, ToolDefinition
@@ -132,7 +133,8 @@ class InProcessToolPlane:
             return _not_sent("TOO_LATE_TO_SEND", "The permit ran out before the call left.", retryable=True)
         try:
             async with asyncio.timeout(request.timeout_seconds):
-                result = await bound.method(arguments, _tool_call(request, check))
+                with contained():
+                    result = await bound.method(arguments, _tool_call(request, check))
             if isinstance(result, ToolResult):
                 return _done(result)
         except NotSent as error:
@@ -171,7 +173,8 @@ class InProcessToolPlane:
         try:
             arguments = await self._arguments(bound, request)
             async with asyncio.timeout(request.timeout_seconds):
-                answer = await bound.look_up(arguments, _tool_call(request, lambda: True))
+                with contained():
+                    answer = await bound.look_up(arguments, _tool_call(request, lambda: True))
             if isinstance(answer, Found):
                 return LookUpResult(found=True, refs=tuple(_clean_ref(ref) for ref in answer.refs))
         except Exception as error:  # noqa: BLE001 - a look-up that fails in any way cannot tell
@@ -179,7 +182,7 @@ class InProcessToolPlane:
             return LookUpResult(found=None, message="The look-up failed.")
         if isinstance(answer, Absent):
             return LookUpResult(found=False)
-        return LookUpResult(found=None, message=getattr(answer, "message", ""))
+        return LookUpResult(found=None, message=_clean(getattr(answer, "message", "")))
 
     async def preview(self, request: CallRequest) -> Reading:
         """Reads what a call would change; see `ports.tools`."""
@@ -268,6 +271,10 @@ def _bind(
         previews=spec.preview is not None,
         verifies_undo=issubclass(spec.arguments, UndoArguments),
     )
+    try:
+        definition = msgspec.convert(msgspec.to_builtins(definition), ToolDefinition)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"What '{name}' declares of itself does not fit: {error}.") from None
     look_up = connector.method(spec.lookup) if spec.lookup else None
     preview = connector.method(spec.preview) if spec.preview else None
     return _Bound(definition, spec, connector, method, look_up, preview)
@@ -312,17 +319,18 @@ def _not_sent(code: str, message: str, *, retryable: bool) -> Reply:
 
 def _done(result: ToolResult) -> Reply:
     refs = tuple(_clean_ref(ref) for ref in result.refs)
-    return Reply(result=CallResult.DONE, refs=refs, partial=result.partial, message=_clean(result.message))
+    return Reply(result=CallResult.DONE, refs=refs, partial=bool(result.partial), message=_clean(result.message))
 
 
 def _refusal(result: CallResult, error: Refused) -> Reply:
+    # Whatever a connector put there: a record of another type could not be read again.
     return Reply(
         result=result,
-        retryable=error.retryable,
-        error_class=error.error_class,
+        retryable=bool(error.retryable),
+        error_class=class_of(error),
         error_code=_clean(error.code, 100),
         message=_clean(error.message),
-        retry_after_seconds=error.retry_after_seconds,
+        retry_after_seconds=seconds_of(error),
     )
 
 

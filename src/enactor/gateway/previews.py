@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from enactor.connectors.sdk import NotSent, PreviewResult, Refused, ToolCall
 from enactor.domain.canonical import canonical
 from enactor.domain.errors import EnactorError, ErrorClass, FailureCode
+from enactor.gateway.containing import class_of, contained, seconds_of
 from enactor.ports.tools import Reading
 
 _log = logging.getLogger("enactor.gateway")
@@ -31,14 +32,15 @@ async def read_preview(
     """
     try:
         async with asyncio.timeout(call.timeout_seconds):
-            found = await preview(arguments, call)
+            with contained():
+                found = await preview(arguments, call)
     except Refused as error:
         return Reading(
-            retryable=error.retryable or isinstance(error, NotSent),
-            error_class=error.error_class,
-            error_code=error.code[:100],
-            message=error.message[:2_000],
-            retry_after_seconds=error.retry_after_seconds,
+            retryable=bool(error.retryable) or isinstance(error, NotSent),
+            error_class=class_of(error),
+            error_code=str(error.code)[:100],
+            message=str(error.message)[:2_000],
+            retry_after_seconds=seconds_of(error),
         )
     except TimeoutError:
         message = f"The target did not answer within {call.timeout_seconds:g} seconds."
@@ -46,7 +48,7 @@ async def read_preview(
     except Exception as error:  # noqa: BLE001 - whatever it was, nothing was written, and it can be read again
         _log.warning("a preview raised %s", type(error).__name__)
         return _unreadable("The target could not be read.", ErrorClass.DOWNSTREAM, retryable=True)
-    if not isinstance(found, PreviewResult):
+    if not isinstance(found, PreviewResult) or not _is_of_its_types(found):
         return _unreadable("The connector's preview is not a PreviewResult.", ErrorClass.UNKNOWN, retryable=False)
     try:
         text = canonical([found.before, found.after, found.version_tag])
@@ -58,6 +60,11 @@ async def read_preview(
     # As it will be stored, so that what is read again later can be held against it.
     before, after, version_tag = _without(msgspec.json.decode(text), secrets)
     return Reading(before=before, after=after, version_tag=version_tag)
+
+
+def _is_of_its_types(found: PreviewResult) -> bool:
+    shown: tuple[Any, ...] = (found.before, found.after, found.version_tag)
+    return all(isinstance(value, kind) for value, kind in zip(shown, (dict, dict, str), strict=True))
 
 
 def _unreadable(message: str, error_class: ErrorClass, *, retryable: bool) -> Reading:

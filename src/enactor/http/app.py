@@ -27,6 +27,7 @@ from enactor.http import (
 )
 from enactor.http.answers import answer
 from enactor.http.context import HttpDeps, HttpSettings, trace_id_of
+from enactor.http.direct import Direct
 from enactor.http.edge import Edge
 from enactor.http.ledger_metrics import LedgerCollector
 from enactor.http.openapi import document
@@ -61,13 +62,14 @@ def create_app(deps: HttpDeps) -> FastAPI:
         ConfigurationError: development tokens would be accepted from elsewhere than this machine.
     """
     require_loopback(deps.settings, development=deps.authenticator.accepts_development_tokens)
+    routes = [route for module in _ROUTERS for route in module.router.routes]
     app = FastAPI(
         title="Enactor",
         version=deps.version,
         summary="Approved actions, executed exactly once.",
         description=_DESCRIPTION,
         # As they are, not included as routers: each level of inclusion is matched again on every request.
-        routes=[route for module in _ROUTERS for route in module.router.routes],
+        routes=routes,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -82,6 +84,8 @@ def create_app(deps: HttpDeps) -> FastAPI:
         },
     )
     app.state.deps = deps
+    # The last one added is the outermost.
+    app.add_middleware(Direct, routes=routes)
     app.add_middleware(Edge, deps=deps)
     app.add_exception_handler(EnactorError, _on_error)
     app.add_exception_handler(Conflict, _on_conflict)

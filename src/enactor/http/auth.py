@@ -15,7 +15,7 @@ from joserfc.errors import JoseError, UnsupportedAlgorithmError
 from joserfc.jwk import Key
 from msgspec import Struct
 
-from enactor.domain.errors import Unauthenticated
+from enactor.domain.errors import TokenMissing, Unauthenticated
 from enactor.domain.principal import Principal
 from enactor.http.claims import Trust, principal_of, require_times, trust_of
 from enactor.http.dev_issuer import ALGORITHM, DevIssuer
@@ -198,10 +198,10 @@ def _signed_by(token: str, key: Key, registry: jws.JWSRegistry) -> bool:
 
 
 def bearer_token(values: list[str]) -> str:
-    """The token in a request's `Authorization` headers. Raises `Unauthenticated` when there is not exactly one."""
+    """The token in a request's `Authorization` headers. Raises `TokenMissing` when there is not exactly one."""
     if not values:
-        raise Unauthenticated("Send a token: Authorization: Bearer …")
+        raise TokenMissing("Send a token: Authorization: Bearer …")
     scheme, _, token = values[0].partition(" ")
     if len(values) != 1 or scheme.lower() != "bearer" or not token.strip():
-        raise Unauthenticated("Send exactly one Authorization header, of the form: Bearer …")
+        raise TokenMissing("Send exactly one Authorization header, of the form: Bearer …")
     return token.strip()

@@ -6,14 +6,26 @@ import json
 from typing import Any, Final, TypeVar
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from enactor.domain.errors import InvalidInput, PayloadTooLarge
+from enactor.http.context import deps_of
 
 Body = TypeVar("Body")
 
 _BRACES: Final = bytes.maketrans(b"[]", b"{}")
 _NOT_BRACES: Final = bytes(set(range(256)) - set(b"{}"))
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise InvalidInput("An object of the body names a member twice; which one counts?")
+    return members
+
+
+# Made once: `json.loads` would make one for each body.
+_READER: Final = json.JSONDecoder(object_pairs_hook=_unique)
 
 
 async def read_body(request: Request, decoder: msgspec.json.Decoder[Body], *, empty: bytes = b"") -> Body:
@@ -27,9 +39,22 @@ async def read_body(request: Request, decoder: msgspec.json.Decoder[Body], *, em
         InvalidInput: it is not JSON, an object names a member twice, or it does not fit the type.
         PayloadTooLarge: it is nested too deeply.
     """
-    body = await request.body() or empty
-    require_json(body, request.app.state.deps.settings.max_body_depth)
+    body = await _whole(request) or empty
+    require_json(body, deps_of(request).settings.max_body_depth)
     return decode(body, decoder)
+
+
+async def _whole(request: Request) -> bytes:
+    """Every byte of a body. Raises `ClientDisconnect`."""
+    parts: list[bytes] = []
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    return b"".join(parts)
 
 
 def require_json(body: bytes, deepest: int) -> None:
@@ -42,7 +67,7 @@ def require_json(body: bytes, deepest: int) -> None:
         InvalidInput, PayloadTooLarge: see `read_body`.
     """
     try:
-        json.loads(body, object_pairs_hook=_unique)
+        _READER.decode(body.decode())
     except RecursionError:
         raise _too_deep(deepest) from None
     except UnicodeDecodeError:
@@ -78,13 +103,6 @@ def decode(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[Body]) -> Bo
         raise InvalidInput(f"The body does not fit: {_shown(error)}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"The body is not JSON: {_shown(error)}.") from None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise InvalidInput("An object of the body names a member twice; which one counts?")
-    return members
 
 
 def _too_deep(deepest: int) -> PayloadTooLarge:

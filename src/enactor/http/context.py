@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Query, Request
 from msgspec import Struct, field
+from starlette.requests import HTTPConnection
 
 from enactor.domain.errors import Unauthenticated
 from enactor.domain.principal import Principal
@@ -23,6 +24,8 @@ from enactor.settings import LOOPBACK
 
 TRACE: Final = "enactor.trace_id"
 """Where a request's trace id is in its ASGI scope."""
+DEPS: Final = "enactor.deps"
+"""Where the parts that a request is answered with are in its ASGI scope."""
 
 
 class HttpSettings(Struct, frozen=True, kw_only=True):
@@ -73,17 +76,25 @@ class HttpDeps(Struct, frozen=True, kw_only=True):
     ledger: Callable[[], KeeperStatus] = KeeperStatus
 
 
-async def _deps(request: Request) -> HttpDeps:
-    deps: HttpDeps = request.app.state.deps
+def deps_of(request: HTTPConnection) -> HttpDeps:
+    """The parts that a request is answered with."""
+    deps: HttpDeps = request.scope[DEPS]
     return deps
+
+
+async def _deps(request: Request) -> HttpDeps:
+    return deps_of(request)
+
+
+def values_of(request: HTTPConnection, header: bytes) -> list[str]:
+    """What a request's headers of one name say, in order. The name is given in lower case."""
+    return [value.decode("latin-1") for name, value in request.scope["headers"] if name == header]
 
 
 async def session_of(request: Request) -> Session:
     """The session of a request's token. Raises `Unauthenticated`, `Unavailable`."""
-    deps: HttpDeps = request.app.state.deps
-    token = bearer_token(
-        [value.decode("latin-1") for name, value in request.scope["headers"] if name == b"authorization"]
-    )
+    deps = deps_of(request)
+    token = bearer_token(values_of(request, b"authorization"))
     session = deps.authenticator.known(token) or await deps.authenticator.authenticate(token)
     if session.development:
         client = request.scope.get("client")

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from enactor.domain.errors import PayloadTooLarge
-from enactor.http.context import TRACE, HttpDeps
+from enactor.http.context import DEPS, TRACE, HttpDeps
 from enactor.http.problems import problem_response, unexpected
 
 _TRACEPARENT: Final = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
@@ -72,6 +72,7 @@ class _Exchange:
                 self._too_long = True
         self._trace = trace or deps.ids.new()
         scope[TRACE] = self._trace
+        scope[DEPS] = scope["app"].state.deps
         self._headers = [
             (b"x-trace-id", self._trace.encode()),
             (b"x-request-id", request_id or self._trace.encode()),
@@ -111,7 +112,7 @@ class _Exchange:
             self._status = message["status"]
             headers = message.setdefault("headers", [])
             given = {name for name, _ in headers}
-            message["headers"] = [*headers, *(header for header in self._headers if header[0] not in given)]
+            message["headers"] = [*headers, *[header for header in self._headers if header[0] not in given]]
         await self._send(message)
 
     def _longer(self) -> PayloadTooLarge:

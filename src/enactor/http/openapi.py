@@ -176,7 +176,8 @@ def _problem_statuses(made: dict[str, Any]) -> list[int]:
 def _problem(status: int) -> dict[str, Any]:
     headers: dict[str, Any] = dict(_REQUEST_ID)
     if status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = {"description": "`Bearer` (RFC 6750).", "schema": {"type": "string"}}
+        challenge = '`Bearer`, with `error="invalid_token"` when a token came that is not good (RFC 6750).'
+        headers["WWW-Authenticate"] = {"description": challenge, "schema": {"type": "string"}}
     if status in (HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         headers["Retry-After"] = {"description": "Seconds, where waiting helps.", "schema": {"type": "integer"}}
     return {

@@ -112,11 +112,20 @@ def problem_response(error: EnactorError, trace_id: str) -> Response:
     members = problem_members(error, trace_id)
     headers = {}
     if isinstance(error, errors.Unauthenticated):
-        # RFC 6750, section 3.
-        headers["www-authenticate"] = 'Bearer realm="enactor"'
+        headers["www-authenticate"] = challenge(error)
     elif seconds := _RETRY_AFTER_SECONDS.get(type(error)):
         headers["retry-after"] = str(seconds)
     return Response(msgspec.json.encode(members), status_code=members["status"], headers=headers, media_type=MEDIA_TYPE)
+
+
+def challenge(error: errors.Unauthenticated, *more: str) -> str:
+    """The `WWW-Authenticate` of a 401 (RFC 6750, section 3), with further parameters; whoever sent no token made no
+    error.
+    """
+    parts = ['realm="enactor"']
+    if not isinstance(error, errors.TokenMissing):
+        parts.append('error="invalid_token"')
+    return f"Bearer {', '.join([*parts, *more])}"
 
 
 def unexpected(trace_id: str) -> Response:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from fastapi import APIRouter, Request
-from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from enactor.domain.errors import EnactorError, InvalidInput
@@ -15,7 +13,8 @@ from enactor.domain.intent import IntentStatus
 from enactor.domain.principal import Permission, Principal
 from enactor.http.answers import answer
 from enactor.http.bodies import decode, read_body
-from enactor.http.context import HttpDeps, session_of, trace_id_of
+from enactor.http.context import deps_of, session_of, trace_id_of, values_of
+from enactor.http.direct import DirectRoute
 from enactor.http.intent_views import BatchAnswer, BatchItem, IntentView, intent_view
 from enactor.http.intents import approvals_of, intent_answer
 from enactor.http.openapi import ETAG, WRITING, Answer, described, header
@@ -23,16 +22,7 @@ from enactor.http.problems import problem_members, status_of
 from enactor.http.requests import BatchBody, ProposalBody, RawBatch, RawItems
 from enactor.service import Proposed
 
-
-class BytesRoute(APIRoute):
-    """A route whose function takes the request and makes the response: there are no dependencies to solve."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The function itself."""
-        return self.endpoint
-
-
-router = APIRouter(tags=["Intents"], route_class=BytesRoute)
+router = APIRouter(tags=["Intents"], route_class=DirectRoute)
 
 _PROPOSAL: Final = msgspec.json.Decoder(ProposalBody)
 _BATCH: Final[msgspec.json.Decoder[RawBatch | RawItems]] = msgspec.json.Decoder(RawBatch | RawItems)
@@ -60,7 +50,7 @@ _TRACEPARENT: Final = header("traceparent", "W3C Trace Context; its trace become
 )
 async def propose(request: Request) -> Response:
     """Freezes the tool call of a proposal. Nothing happens until somebody else approves its digest."""
-    deps: HttpDeps = request.app.state.deps
+    deps = deps_of(request)
     by = (await session_of(request)).principal
     by.require(Permission.PROPOSE)
     key = _idempotency_key(request)
@@ -82,10 +72,10 @@ async def propose(request: Request) -> Response:
 )
 async def propose_batch(request: Request) -> Response:
     """Proposes each item by itself: one that is refused says why, and hinders no other. Takes no Idempotency-Key."""
-    deps: HttpDeps = request.app.state.deps
+    deps = deps_of(request)
     by = (await session_of(request)).principal
     by.require(Permission.PROPOSE)
-    if "idempotency-key" in request.headers:
+    if values_of(request, b"idempotency-key"):
         raise InvalidInput("A batch takes no Idempotency-Key; propose one by one where that matters.")
     batch = await read_body(request, _BATCH)
     trace_id = trace_id_of(request)
@@ -102,7 +92,7 @@ async def propose_batch(request: Request) -> Response:
 
 
 def _idempotency_key(request: Request) -> str | None:
-    values = request.headers.getlist("idempotency-key")
+    values = values_of(request, b"idempotency-key")
     if not values:
         return None
     if len(values) > 1 or not (values[0].isascii() and values[0].isprintable()) or not values[0].strip():

@@ -74,7 +74,10 @@ async def set_switch(scope: Scope, request: Request, deps: Deps, by: By) -> Resp
 async def read_report(
     scope: Scope, deps: Deps, by: By, since: Since = None, limit: Limit = 100, next_token: NextToken = None
 ) -> Response:
-    """The caller's tenant's runs in the scope: executed, blocked, or unknown while a call may still land."""
+    """The caller's tenant's runs in the scope: executed, blocked, or unknown while a call may still land.
+
+    A run that was replayed is listed beside the later one, each with what became of it.
+    """
     report = await deps.service.operations.report(
         by, scope, since=instant(since, "since"), limit=limit, page_token=next_token
     )

@@ -155,7 +155,10 @@ def policies_view(policies: PolicySet | None, tenant_id: str) -> PoliciesView:
 
 
 class LedgerEntryView(Struct, kw_only=True):
-    """A ledger entry. `data` is null and `salt` empty once they were erased."""
+    """A ledger entry: the members that its `hash` covers, as they are hashed, and `data`, `salt`, `hash`, `position`.
+
+    `action_intent_id` is empty and `run_number` 0 where it is about none. `data` is null and `salt` empty once erased.
+    """
 
     entry_id: str
     tenant_id: str
@@ -166,8 +169,8 @@ class LedgerEntryView(Struct, kw_only=True):
     actor: str
     trace_id: str
     decision_trace_id: str
-    action_intent_id: str | None
-    run_number: int | None
+    action_intent_id: str
+    run_number: int
     sequence: int
     data: msgspec.Raw | None
     salt: str
@@ -189,8 +192,8 @@ def ledger_entry_view(entry: LedgerEntry) -> LedgerEntryView:
         actor=entry.actor,
         trace_id=entry.trace_id,
         decision_trace_id=entry.decision_trace_id,
-        action_intent_id=entry.action_intent_id or None,
-        run_number=entry.run_number or None,
+        action_intent_id=entry.action_intent_id,
+        run_number=entry.run_number,
         sequence=entry.sequence,
         data=msgspec.Raw(entry.data) if entry.data else None,
         salt=entry.salt,
@@ -232,12 +235,12 @@ class Me(Struct, kw_only=True):
 def me(by: Principal) -> Me:
     """The principal as it is shown to itself."""
     return Me(
-        principal=str(by.ref),
+        principal=by.name,
         iss=by.iss,
         sub=by.sub,
         tenant_id=by.tenant_id,
         account_ids=by.account_ids,
-        roles=tuple(sorted(role.value for role in by.roles)),
+        roles=by.role_names,
         interactive=by.interactive,
         actors=tuple(map(str, by.actors)),
         client_id=by.client_id,

@@ -19,7 +19,7 @@ from enactor.domain.errors import EnactorError, Unauthenticated
 from enactor.domain.principal import Principal
 from enactor.http.auth import Authenticator, bearer_token
 from enactor.http.context import TRACE
-from enactor.http.problems import problem_response
+from enactor.http.problems import challenge, problem_response
 from enactor.settings import LOOPBACK
 
 AGENTS: Final = "/mcp"
@@ -113,19 +113,14 @@ class Door:
         except EnactorError as error:
             response = problem_response(error, trace_id)
             if isinstance(error, Unauthenticated):
-                response.headers["www-authenticate"] = self._challenge(request)
+                response.headers["www-authenticate"] = challenge(error, *self._whereabouts(request))
             await response(scope, receive, send)
             return
         await self._manager.handle_request(scope, receive, send)
 
-    def _challenge(self, request: Request) -> str:
-        """RFC 9728, section 5.1; RFC 6750, section 3."""
-        parts = ['realm="enactor"']
-        if "authorization" in request.headers:
-            parts.append('error="invalid_token"')
-        if self._metadata:
-            parts.append(f'resource_metadata="{self._settings.base(request)}{METADATA}{self.path}"')
-        return f"Bearer {', '.join(parts)}"
+    def _whereabouts(self, request: Request) -> list[str]:
+        """Where the metadata are (RFC 9728, section 5.1)."""
+        return [f'resource_metadata="{self._settings.base(request)}{METADATA}{self.path}"'] if self._metadata else []
 
     def routes(self) -> list[BaseRoute]:
         """The server's route, and those of its metadata."""

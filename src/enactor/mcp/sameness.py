@@ -40,10 +40,10 @@ async def keys_of(
         if not 1 <= len(named) <= LONGEST_KEY or not named.isprintable():
             raise InvalidInput(f"An idempotency_key has 1 to {LONGEST_KEY} printable characters.")
         return (f"mcp-key:{named}",)
-    call = digest(["enactor/mcp-call/v1", by.tenant_id, str(by.ref), tool, arguments])
+    call = digest(["enactor/mcp-call/v1", by.tenant_id, by.name, tool, arguments])
     window, _ = divmod(clock.now_ms(), WINDOW_MS)
     current, following = _key(call, window), _key(call, window + 1)
-    known = await store.request(by.tenant_id, str(by.ref), current)
+    known = await store.request(by.tenant_id, by.name, current)
     if known is not None and clock.now_ms() - epoch_ms(known.created_at) >= WINDOW_MS:
         current = _key(call, window, known.action_intent_id)
     return current, following

@@ -15,8 +15,9 @@ from enactor.domain.action_type import ActionType
 from enactor.domain.approval import Approval
 from enactor.domain.attempt import ExecutionAttempt, RunStatus
 from enactor.domain.budget import Budget
+from enactor.domain.containment import ContainedRun
 from enactor.domain.intent import ActionIntent
-from enactor.domain.kill_switch import ContainedRun, KillSwitch
+from enactor.domain.kill_switch import KillSwitch
 from enactor.domain.ledger import LedgerEntry, LedgerEvent
 from enactor.domain.log import LogCheckpoint, LogHead, LogKey, LogLeaf, LogRow
 from enactor.domain.merkle import Place
@@ -128,8 +129,55 @@ class StoreInfo(Struct, frozen=True, kw_only=True):
     ledger_entries: int
 
 
-class Store(Protocol):
+class LedgerReader(Protocol):
+    """What a ledger and its logs, the Merkle trees over it, are checked with."""
+
+    async def ledger(
+        self, tenant_id: str, where: LedgerFilter, limit: int, page_token: str | None
+    ) -> Page[LedgerEntry]:
+        """Entries in the order of their position."""
+        ...
+
+    async def log_feed(self, position: int, limit: int) -> tuple[LogRow, ...]:
+        """What the logs need of the entries of all tenants after a position, in order; see `entries_after`."""
+        ...
+
+    async def log_head(self, tenant_id: str) -> LogHead | None:
+        """Where a tenant's log ends; None while nothing is in it."""
+        ...
+
+    async def log_heads(self, limit: int, after: str | None = None) -> tuple[LogHead, ...]:
+        """The ends of all logs, by tenant id, from after the tenant `after` on."""
+        ...
+
+    async def log_tiles(self, tenant_id: str, places: Sequence[Place]) -> dict[Place, bytes]:
+        """Tiles of a tenant's log, by level and number. Those that are not there are left out."""
+        ...
+
+    async def log_leaves(self, tenant_id: str, entry_ids: Sequence[str]) -> dict[str, LogLeaf]:
+        """Where entries are in a tenant's log, by entry id. Those that are not in it are left out."""
+        ...
+
+    async def log_checkpoint(self, tenant_id: str, size: int | None = None) -> LogCheckpoint | None:
+        """The checkpoint of a size; the newest without one."""
+        ...
+
+    async def log_checkpoints(self, tenant_id: str, limit: int, below: int | None = None) -> tuple[LogCheckpoint, ...]:
+        """Checkpoints, the largest first; only those of a size below `below`, if given."""
+        ...
+
+    async def log_keys(self, tenant_id: str) -> tuple[LogKey, ...]:
+        """Every key that was published for a tenant's checkpoints, by the time it was taken into use."""
+        ...
+
+
+class Store(LedgerReader, Protocol):
     """A place for everything Enactor knows. `commit` is the one way to write."""
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether it admits one process at a time, so that whoever had it open before is proven dead."""
+        ...
 
     @property
     def log_batch(self) -> int:
@@ -226,7 +274,8 @@ class Store(Protocol):
     ) -> Page[ContainedRun]:
         """The tenant's runs in a switch's scope, for the containment report; strongly consistent.
 
-        Every run that is approved and unstarted, RUNNING or IN_DOUBT, and those that ended at or after `since`.
+        Every run that is approved and unstarted, RUNNING or IN_DOUBT, and those that ended at or after `since`, whether
+        or not a later run of the same intent followed; in the order of intent id and run number.
         """
         ...
 
@@ -255,12 +304,6 @@ class Store(Protocol):
         ...
 
     # -- ledger and events ---------------------------------------------------------------------------------------
-
-    async def ledger(
-        self, tenant_id: str, where: LedgerFilter, limit: int, page_token: str | None
-    ) -> Page[LedgerEntry]:
-        """Entries in the order of their position."""
-        ...
 
     async def entries_after(
         self, position: int, limit: int, tenant_id: str | None = None, action_intent_id: str | None = None
@@ -299,40 +342,6 @@ class Store(Protocol):
 
     async def forget_undelivered(self, consumer: str, position: int) -> None:
         """Forgets the record, if there is one: the event was taken after all, or is not wanted any more."""
-        ...
-
-    # -- logs: the Merkle trees over the ledger ------------------------------------------------------------------
-
-    async def log_feed(self, position: int, limit: int) -> tuple[LogRow, ...]:
-        """What the logs need of the entries of all tenants after a position, in order; see `entries_after`."""
-        ...
-
-    async def log_head(self, tenant_id: str) -> LogHead | None:
-        """Where a tenant's log ends; None while nothing is in it."""
-        ...
-
-    async def log_heads(self, limit: int, after: str | None = None) -> tuple[LogHead, ...]:
-        """The ends of all logs, by tenant id, from after the tenant `after` on."""
-        ...
-
-    async def log_tiles(self, tenant_id: str, places: Sequence[Place]) -> dict[Place, bytes]:
-        """Tiles of a tenant's log, by level and number. Those that are not there are left out."""
-        ...
-
-    async def log_leaves(self, tenant_id: str, entry_ids: Sequence[str]) -> dict[str, LogLeaf]:
-        """Where entries are in a tenant's log, by entry id. Those that are not in it are left out."""
-        ...
-
-    async def log_checkpoint(self, tenant_id: str, size: int | None = None) -> LogCheckpoint | None:
-        """The checkpoint of a size; the newest without one."""
-        ...
-
-    async def log_checkpoints(self, tenant_id: str, limit: int, below: int | None = None) -> tuple[LogCheckpoint, ...]:
-        """Checkpoints, the largest first; only those of a size below `below`, if given."""
-        ...
-
-    async def log_keys(self, tenant_id: str) -> tuple[LogKey, ...]:
-        """Every key that was published for a tenant's checkpoints, by the time it was taken into use."""
         ...
 
     # -- operations ----------------------------------------------------------------------------------------------

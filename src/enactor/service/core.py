@@ -68,9 +68,16 @@ class Core:
         return rfc3339(self.clock.now_ms())
 
     def intent_entry(
-        self, intent: ActionIntent, event: LedgerEvent, actor: str, data: dict[str, Any], run_number: int = 0
+        self,
+        intent: ActionIntent,
+        event: LedgerEvent,
+        actor: str,
+        data: dict[str, Any],
+        run_number: int = 0,
+        *,
+        from_outside: bool = True,
     ) -> AppendLedger:
-        """A ledger entry about an intent, in its account's chain."""
+        """A ledger entry about an intent, in its account's chain. For `from_outside` see `domain.ledger.record`."""
         return AppendLedger(
             record=record(
                 entry_id=self.ids.new(),
@@ -85,6 +92,7 @@ class Core:
                 action_intent_id=intent.action_intent_id,
                 run_number=run_number,
                 data=data,
+                from_outside=from_outside,
             )
         )
 
@@ -141,9 +149,9 @@ class Core:
         return PolicyQuestion(
             action=action,
             tenant_id=by.tenant_id,
-            principal_id=str(by.ref),
+            principal_id=by.name,
             principal_human=by.interactive,
-            principal_roles=tuple(sorted(role.value for role in by.roles)),
+            principal_roles=by.role_names,
             account_id=intent.account_id,
             action_type=intent.action_type,
             action_intent_id=intent.action_intent_id,

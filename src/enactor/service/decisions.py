@@ -109,7 +109,7 @@ class Decisions:
         entry = core.intent_entry(
             after,
             LedgerEvent.ACTION_APPROVED,
-            str(by.ref),
+            by.name,
             {
                 "approval_digest": digest,
                 "revision": intent.revision,
@@ -174,7 +174,7 @@ class Decisions:
                 "approval_source": approval.approval_source.value,
                 "policy_version": answer.policy_version,
             }
-            entry = core.intent_entry(after, LedgerEvent.ACTION_REJECTED, str(by.ref), data)
+            entry = core.intent_entry(after, LedgerEvent.ACTION_REJECTED, by.name, data)
             known = await core.store.approvals(by.tenant_id, action_intent_id)
             first = not any(a.decided_by == by.ref and a.revision == intent.revision for a in known)
             update = UpdateIntent(intent=after, expected_version=intent.version)
@@ -212,14 +212,14 @@ class Decisions:
             entry = core.intent_entry(
                 intent,
                 LedgerEvent.INTENT_CANCELLED,
-                str(by.ref),
+                by.name,
                 {"reason": reason, "requested_only": True},
                 lock.run_number,
             )
             request = RequestCancel(
                 action_intent_id=action_intent_id,
                 run_number=lock.run_number,
-                requested_by=str(by.ref),
+                requested_by=by.name,
                 requested_at=core.now(),
             )
             await core.store.commit([request, entry])
@@ -227,7 +227,7 @@ class Decisions:
             return Cancelled(intent, True)
         after = _closed(intent, IntentStatus.CANCELLED, core.now(), reason)
         entry = core.intent_entry(
-            after, LedgerEvent.INTENT_CANCELLED, str(by.ref), {"reason": reason, "requested_only": False}
+            after, LedgerEvent.INTENT_CANCELLED, by.name, {"reason": reason, "requested_only": False}
         )
         await core.store.commit([UpdateIntent(intent=after, expected_version=intent.version), entry])
         return Cancelled(after, False)

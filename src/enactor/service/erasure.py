@@ -162,7 +162,7 @@ class Erasures:
             return None
         artifacts = await self._drop_artifacts(intent)
         data: dict[str, Any] = {"reference": reference, "asked_for": asked, "artifacts": artifacts}
-        entry = core.intent_entry(intent, LedgerEvent.PERSONAL_DATA_ERASED, str(by.ref), data)
+        entry = core.intent_entry(intent, LedgerEvent.PERSONAL_DATA_ERASED, by.name, data)
         command = EraseIntent(tenant_id=by.tenant_id, action_intent_id=name, erased_at=core.now())
         try:
             await core.store.commit([command, entry])

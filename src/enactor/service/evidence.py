@@ -34,7 +34,7 @@ from enactor.domain.log import LogCheckpoint, LogHead
 from enactor.domain.merkle import TILE_WIDTH, Place, consistency_places, hashes_from, inclusion_places, tiles_for
 from enactor.domain.trust import NOTHING, Trusted, seen
 from enactor.domain.verification import BundleVerifier, Progress
-from enactor.ports.store import LedgerFilter, Store
+from enactor.ports.store import LedgerFilter, LedgerReader
 
 _PAGE: Final = 1_000
 _ROWS: Final = 8_192
@@ -59,7 +59,7 @@ class Tip(Struct, frozen=True, kw_only=True):
 
 
 async def export_lines(
-    store: Store, tenant_id: str, scope: Scope, tip: Tip, now: str, since: Sequence[int] = ()
+    store: LedgerReader, tenant_id: str, scope: Scope, tip: Tip, now: str, since: Sequence[int] = ()
 ) -> AsyncIterator[bytes]:
     """The bundle of a tenant's entries, in pieces of whole lines.
 
@@ -84,7 +84,7 @@ async def export_lines(
 
 
 class _Export:
-    def __init__(self, store: Store, tenant_id: str, scope: Scope, tip: Tip) -> None:
+    def __init__(self, store: LedgerReader, tenant_id: str, scope: Scope, tip: Tip) -> None:
         self._store = store
         self._tenant_id = tenant_id
         self._scope = scope
@@ -245,7 +245,9 @@ class StoreReport(Struct, frozen=True, kw_only=True):
         return tuple(dict.fromkeys(text for report in self.tenants.values() for text in report.cannot_know))
 
 
-async def verify_store(store: Store, progress: Progress = lambda _: None, trusted: Trusted = NOTHING) -> StoreReport:
+async def verify_store(
+    store: LedgerReader, progress: Progress = lambda _: None, trusted: Trusted = NOTHING
+) -> StoreReport:
     """Checks every chain and every log of every tenant in a store.
 
     Args:
@@ -271,7 +273,7 @@ async def verify_store(store: Store, progress: Progress = lambda _: None, truste
     return StoreReport(tenants=found)
 
 
-async def _surveyed(store: Store) -> dict[str, str]:
+async def _surveyed(store: LedgerReader) -> dict[str, str]:
     """Whoever has an entry, or a log, each with the first entry that is not in the log and stands among those that are.
 
     What streams and webhooks read has to be what the log has, also where an index does not show it. Empty where all is
@@ -297,7 +299,7 @@ async def _surveyed(store: Store) -> dict[str, str]:
 
 
 async def _verify_tenant(
-    store: Store, tenant_id: str, log: str, trusted: Trusted, stray: str, done: int, progress: Progress
+    store: LedgerReader, tenant_id: str, log: str, trusted: Trusted, stray: str, done: int, progress: Progress
 ) -> VerificationReport:
     head = await store.log_head(tenant_id) or LogHead(tenant_id=tenant_id)
     # Beyond the log's end there may be entries that are not merged yet: their chains are checked all the same.
@@ -320,7 +322,7 @@ async def _verify_tenant(
 
 
 async def _check_places(
-    store: Store, tenant_id: str, verifier: BundleVerifier, page: Sequence[LedgerEntry], before: int, size: int
+    store: LedgerReader, tenant_id: str, verifier: BundleVerifier, page: Sequence[LedgerEntry], before: int, size: int
 ) -> None:
     """Entries have to be where the log says that they are: by that they are found."""
     leaves = await store.log_leaves(tenant_id, [entry.entry_id for entry in page])

@@ -8,7 +8,7 @@ import jsonschema_rs
 import msgspec
 
 from enactor.domain.action_type import ActionType
-from enactor.domain.canonical import canonical
+from enactor.domain.canonical import canonical, fragment
 from enactor.domain.errors import InvalidParameters
 from enactor.domain.idempotency import effect_key
 from enactor.domain.intent import ActionIntent, FrozenCall, Target, TargetSource
@@ -83,7 +83,10 @@ def with_secret_references(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def frozen_facts(intent: ActionIntent) -> dict[str, Any]:
-    """What the ledger keeps of a proposal: all that an auditor needs to see what was asked, and bound."""
+    """What the ledger keeps of a proposal: all that an auditor needs to see what was asked, and bound.
+
+    The parameters are in it in their canonical form, so the whole is ours to write: `from_outside` is False for it.
+    """
     return {
         "revision": intent.revision,
         "action_type": intent.action_type,
@@ -91,7 +94,7 @@ def frozen_facts(intent: ActionIntent) -> dict[str, Any]:
         "tool_name": intent.tool_call.tool_name,
         "tool_schema_version": intent.tool_call.tool_schema_version,
         "argument_bytes": intent.tool_call.argument_bytes,
-        "parameters": intent.parameters,
+        "parameters": fragment(intent.parameters),
         "approval_digest": intent.approval_digest,
         "digest_salt": intent.digest_salt,
         "risk_class": intent.risk_class.value,

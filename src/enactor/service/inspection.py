@@ -228,7 +228,7 @@ class Inspection:
             account_ids=self.accounts(by, account_id),
             status=status,
             action_type=action_type,
-            proposed_by=None if by.may(Permission.READ) else str(by.ref),
+            proposed_by=None if by.may(Permission.READ) else by.name,
         )
         return await self._core.store.list_executions(by.tenant_id, where, limit, page_token)
 

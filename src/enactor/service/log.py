@@ -183,7 +183,7 @@ class TenantLog:
                 made_at=stored.made_at,
             )
             data = {"size": made.size, "checkpoint": made.note, "witnesses": sorted(key.name for key in good)}
-            entry = self._core.chain_entry(by.tenant_id, LedgerEvent.CHECKPOINT_COSIGNED, str(by.ref), data)
+            entry = self._core.chain_entry(by.tenant_id, LedgerEvent.CHECKPOINT_COSIGNED, by.name, data)
             await store.commit([CosignCheckpoint(checkpoint=made, expected_note=stored.note), entry])
             return made
 

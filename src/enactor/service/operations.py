@@ -117,11 +117,13 @@ class Operations(KillSwitches):
             already = any(known.decided_by == by.ref for known in said)
             missing = _people_missing(intent, said if already else (*said, approval), approval)
             if already and missing:
-                raise IllegalTransition("You have resolved this run; a second person has to say the same.")
+                raise IllegalTransition(
+                    "What you said of this run stands; another person has to agree with what was said."
+                )
             entry = core.intent_entry(
                 intent,
                 LedgerEvent.IN_DOUBT_RESOLVED,
-                str(by.ref),
+                by.name,
                 {
                     "resolution": "EXECUTED" if executed else "NOT_EXECUTED",
                     "purpose": doubt.value,
@@ -211,7 +213,7 @@ class Operations(KillSwitches):
                         approval_digest=intent.approval_digest,
                         now_ms=core.clock.now_ms(),
                     ),
-                    core.intent_entry(intent, LedgerEvent.REPLAY_REQUESTED, str(by.ref), data, fresh.run_number),
+                    core.intent_entry(intent, LedgerEvent.REPLAY_REQUESTED, by.name, data, fresh.run_number),
                     core.intent_entry(
                         intent,
                         LedgerEvent.REPLAY_STARTED,
@@ -256,11 +258,11 @@ class Operations(KillSwitches):
             action_type=action_type,
             window_seconds=window_seconds,
             max_executions=max_executions,
-            set_by=str(by.ref),
+            set_by=by.name,
             set_at=core.now(),
         )
         entry = core.chain_entry(
-            by.tenant_id, LedgerEvent.REGISTRY_CHANGED, str(by.ref), {"budget": msgspec.to_builtins(budget)}
+            by.tenant_id, LedgerEvent.REGISTRY_CHANGED, by.name, {"budget": msgspec.to_builtins(budget)}
         )
         await core.store.commit([SetBudget(budget=budget), entry])
         return budget
@@ -283,11 +285,11 @@ class Operations(KillSwitches):
                 version=(before.version if before else 0) + 1,
                 text=text,
                 mode=mode,
-                set_by=str(by.ref),
+                set_by=by.name,
                 set_at=core.now(),
             )
             data = {"policies": text, "mode": mode.value, "version": after.version}
-            entry = core.chain_entry(by.tenant_id, LedgerEvent.REGISTRY_CHANGED, str(by.ref), data)
+            entry = core.chain_entry(by.tenant_id, LedgerEvent.REGISTRY_CHANGED, by.name, data)
             await core.store.commit([SetPolicies(policies=after), entry])
             return after
 

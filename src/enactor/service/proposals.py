@@ -47,6 +47,8 @@ from enactor.service.freezing import Freezer, frozen_facts
 from enactor.service.previewing import Previewer
 
 MAX_BATCH: Final = 1_000
+_AT_ONCE: Final = 128
+"""So many of a batch's proposals are begun in one turn of the loop; others get theirs in between."""
 
 
 class Proposed(Struct, frozen=True):
@@ -92,7 +94,7 @@ class Proposals:
             return Proposed(await self._create(by, proposal, None, trace_id), True)
         if not 1 <= len(idempotency_key) <= 255:
             raise InvalidInput("An Idempotency-Key has 1 to 255 characters.")
-        slot = (by.tenant_id, str(by.ref), idempotency_key)
+        slot = (by.tenant_id, by.name, idempotency_key)
         body_hash = digest(msgspec.to_builtins(proposal))
         keys = (idempotency_key, *also)
         if slot in self._in_progress:
@@ -123,9 +125,15 @@ class Proposals:
         if not 1 <= len(proposals) <= MAX_BATCH:
             raise InvalidInput(f"A batch has 1 to {MAX_BATCH} proposals.")
         results: list[Proposed | EnactorError] = []
-        made = await asyncio.gather(*(self.propose(by, item) for item in proposals), return_exceptions=True)
-        for outcome in made:
-            if isinstance(outcome, EnactorError | Proposed):
+        begun = []
+        for start in range(0, len(proposals), _AT_ONCE):
+            slice_ = [self._create(by, item, None, None) for item in proposals[start : start + _AT_ONCE]]
+            begun.append(asyncio.gather(*slice_, return_exceptions=True))
+            await asyncio.sleep(0)
+        for outcome in [outcome for made in begun for outcome in await made]:
+            if isinstance(outcome, ActionIntent):
+                results.append(Proposed(outcome, True))
+            elif isinstance(outcome, EnactorError):
                 results.append(outcome)
             else:
                 raise outcome
@@ -172,13 +180,14 @@ class Proposals:
                 policy_version=permitted.policy_version,
                 preview=None,
             )
-            after, read = await self._previewer.previewed(after, str(by.ref))
+            after, read = await self._previewer.previewed(after, by.name)
             after = msgspec.structs.replace(after, approval_digest=approval_digest(after))
             changed = self._core.intent_entry(
                 after,
                 LedgerEvent.INTENT_EDITED,
-                str(by.ref),
+                by.name,
                 {**frozen_facts(after), "replaces_digest": before.approval_digest},
+                from_outside=False,
             )
             facts = {"policy_version": permitted.policy_version, "propose": list(permitted.reasons), "edit": True}
             evaluated = self._core.intent_entry(after, LedgerEvent.POLICY_EVALUATED, "policy", facts)
@@ -222,25 +231,26 @@ class Proposals:
             raise UnknownActionType(f"There is no action type '{proposal.action_type[:100]}' to propose.")
         intent = draft(core, by, proposal, entry, trace_id)
         policies = await core.store.policies(by.tenant_id)
-        version = core.policy.version(policies)
         shadow = core.limits.shadow or (policies is not None and policies.mode is PolicyMode.SHADOW)
-        intent = msgspec.structs.replace(intent, policy_version=version, shadow=shadow)
         intent = self._freezer.freeze(intent, entry, proposal.parameters)
         arguments = msgspec.json.decode(intent.tool_call.argument_bytes)
-        permitted = core.policy.ask(core.question(PolicyAction.PROPOSE, by, intent, arguments), policies)
+        question = core.question(PolicyAction.PROPOSE, by, intent, arguments)
+        permitted = core.policy.ask(question, policies)
         if not permitted.allowed:
             raise PolicyDenied(f"Policy does not permit this proposal.{because(permitted)}")
+        version = permitted.policy_version
+        intent = msgspec.structs.replace(intent, policy_version=version, shadow=shadow)
         # Not before: what a policy forbids to propose is not to be read through a proposal either.
-        intent, read = await self._previewer.previewed(intent, str(by.ref))
+        intent, read = await self._previewer.previewed(intent, by.name)
         intent = msgspec.structs.replace(intent, approval_digest=approval_digest(intent))
-        automatic = core.policy.ask(core.question(PolicyAction.AUTO_APPROVE, by, intent, arguments), policies)
+        automatic = core.policy.ask(msgspec.structs.replace(question, action=PolicyAction.AUTO_APPROVE), policies)
         approved = automatic.allowed and intent.risk_class in AUTO_APPROVABLE
         commands: list[Command] = []
         if request is not None:
             keys, body_hash = request
             commands += [ReserveRequest(request=self._request_key(by, intent, key, body_hash)) for key in keys]
         entries: list[Command] = [
-            core.intent_entry(intent, LedgerEvent.INTENT_PROPOSED, str(by.ref), frozen_facts(intent)),
+            core.intent_entry(intent, LedgerEvent.INTENT_PROPOSED, by.name, frozen_facts(intent), from_outside=False),
             *read,
             core.intent_entry(
                 intent,
@@ -255,6 +265,7 @@ class Proposals:
                     "required_approvals": intent.required_approvals,
                     "shadow": shadow,
                 },
+                from_outside=False,
             ),
         ]
         if approved:
@@ -305,7 +316,7 @@ class Proposals:
     def _request_key(self, by: Principal, intent: ActionIntent, key: str, body_hash: str) -> RequestKey:
         return RequestKey(
             tenant_id=by.tenant_id,
-            principal=str(by.ref),
+            principal=by.name,
             key=key,
             body_hash=body_hash,
             action_intent_id=intent.action_intent_id,

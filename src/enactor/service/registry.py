@@ -155,7 +155,7 @@ class Registry:
             entry = msgspec.structs.replace(entry, undo_only=base.undo_only)
             weaker = ()
         if not weaker:
-            return Registered(await self._store(entry, latest, str(by.ref), []), True, 0)
+            return Registered(await self._store(entry, latest, by.name, []), True, 0)
         return await self._second_person(by, entry, latest, weaker)
 
     async def _second_person(
@@ -188,10 +188,10 @@ class Registry:
                 "subject_digest": subject,
                 "in_force": False,
             }
-            entry_record = core.chain_entry("", LedgerEvent.REGISTRY_CHANGED, str(by.ref), data)
+            entry_record = core.chain_entry("", LedgerEvent.REGISTRY_CHANGED, by.name, data)
             await core.store.commit([AppendApproval(approval=vote), entry_record])
             return Registered(entry, False, 1)
-        return Registered(await self._store(entry, latest, str(by.ref), [AppendApproval(approval=vote)]), True, 0)
+        return Registered(await self._store(entry, latest, by.name, [AppendApproval(approval=vote)]), True, 0)
 
     async def _store(
         self, entry: ActionType, latest: ActionType | None, actor: str, votes: list[AppendApproval]
@@ -212,7 +212,7 @@ class Registry:
         core = self._core
         entry = msgspec.structs.replace(latest, deprecated_at=core.now())
         data = {"action_type": entry.action_type, "registry_version": entry.registry_version, "deprecated": True}
-        record = core.chain_entry(entry.tenant_id, LedgerEvent.REGISTRY_CHANGED, str(by.ref), data)
+        record = core.chain_entry(entry.tenant_id, LedgerEvent.REGISTRY_CHANGED, by.name, data)
         await core.store.commit([DeprecateActionType(action_type=entry), record])
         return entry
 

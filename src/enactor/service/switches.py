@@ -8,8 +8,9 @@ from typing import Final
 from msgspec import Struct
 
 from enactor.domain.attempt import RunStatus
+from enactor.domain.containment import ContainedRun, Containment
 from enactor.domain.errors import Forbidden, InvalidInput, NotFound
-from enactor.domain.kill_switch import ContainedRun, Containment, KillSwitch, stopped_by
+from enactor.domain.kill_switch import KillSwitch, stopped_by
 from enactor.domain.ledger import LedgerEvent
 from enactor.domain.policy import PolicyAction, PolicyQuestion
 from enactor.domain.principal import Permission, Principal
@@ -64,9 +65,9 @@ class KillSwitches:
         question = PolicyQuestion(
             action=PolicyAction.SWITCH,
             tenant_id=by.tenant_id,
-            principal_id=str(by.ref),
+            principal_id=by.name,
             principal_human=by.interactive,
-            principal_roles=tuple(sorted(role.value for role in by.roles)),
+            principal_roles=by.role_names,
             scope=stored,
         )
         answer = await self._core.ask(by, question)
@@ -82,14 +83,14 @@ class KillSwitches:
                 generation=generation + 1 if turned else generation,
                 enabled=enabled,
                 reason=reason,
-                set_by=str(by.ref),
+                set_by=by.name,
                 set_at=core.now() if turned or before is None else before.set_at,
                 compensation=compensation,
             )
             entry = core.chain_entry(
                 after.tenant_id,
                 LedgerEvent.KILL_SWITCH_CHANGED,
-                str(by.ref),
+                by.name,
                 {
                     "scope": scope,
                     "enabled": enabled,

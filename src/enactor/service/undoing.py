@@ -100,13 +100,13 @@ class Undoing:
         refs, read = await self._read_back(by, effect, definition)
         undo = await self._frozen(by, effect, entry, refs, reason, trace_id)
         entries: list[Command] = [
-            core.intent_entry(undo, LedgerEvent.INTENT_PROPOSED, str(by.ref), _facts(undo)),
-            *([core.intent_entry(undo, LedgerEvent.TARGET_READ, str(by.ref), read)] if read else []),
+            core.intent_entry(undo, LedgerEvent.INTENT_PROPOSED, by.name, _facts(undo), from_outside=False),
+            *([core.intent_entry(undo, LedgerEvent.TARGET_READ, by.name, read)] if read else []),
             core.intent_entry(undo, LedgerEvent.POLICY_EVALUATED, "policy", _evaluated(undo, answer)),
             core.intent_entry(
                 intent,
                 LedgerEvent.POLICY_EVALUATED,
-                str(by.ref),
+                by.name,
                 {**_evaluated(undo, answer), "undo_intent_id": undo.action_intent_id, "reason": reason},
                 effect.attempt.run_number,
             ),
@@ -182,7 +182,7 @@ class Undoing:
                 f"The target is not read now: {answer.deferred_reason}. Nothing was changed; try again.",
                 retry_after_seconds=answer.retry_after_seconds,
             )
-        entry = core.intent_entry(intent, LedgerEvent.TARGET_READ, str(by.ref), data, effect.attempt.run_number)
+        entry = core.intent_entry(intent, LedgerEvent.TARGET_READ, by.name, data, effect.attempt.run_number)
         await core.store.commit([entry])
         if answer.found is None:
             said = answer.message or "the target does not say"

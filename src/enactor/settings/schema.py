@@ -67,9 +67,7 @@ class Settings(SettingsModel):
     engine: Literal["local", "restate"] = Field(default="local", description="Who runs executions.")
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(default=8420, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
-    workers: int = Field(
-        default=1, ge=1, le=256, description="Server processes; more than one needs a store that they can share."
-    )
+    workers: int = Field(default=1, ge=1, le=256, description="Server processes; this version takes 1.")
     dev: bool = Field(default=False, description="Accept the development issuer's tokens; on loopback only.")
     dev_key_file: Path = Field(
         default=Path("~/.local/state/enactor/dev-issuer.json"),
@@ -167,7 +165,7 @@ class Settings(SettingsModel):
             raise ValueError(f"dev works on loopback only: set host to 127.0.0.1, not {self.host[:100]}")
         if self.workers > 1 and self.address.scheme in ("sqlite", "memory"):
             raise ValueError(
-                f"workers = {self.workers} needs a store that several processes can share (postgresql://…); "
+                f"workers = {self.workers} needs a store that several processes can share (dynamodb://…); "
                 f"{self.address.scheme} takes one process"
             )
         return self

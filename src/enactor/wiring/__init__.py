@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enactor.wiring.assembly import Assembly, assemble, create_tables, open_store
+from enactor.wiring.assembly import Assembly, assemble, create_tables, open_ledger, open_store
 from enactor.wiring.facade import Enactor
 
 if TYPE_CHECKING:
@@ -18,4 +18,4 @@ def serve(settings: Settings) -> int:
     return serve_now(settings)
 
 
-__all__ = ["Assembly", "Enactor", "assemble", "create_tables", "open_store", "serve"]
+__all__ = ["Assembly", "Enactor", "assemble", "create_tables", "open_ledger", "open_store", "serve"]

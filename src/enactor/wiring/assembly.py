@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
@@ -27,7 +28,7 @@ from enactor.policies.cedar import CedarPolicyEngine
 from enactor.ports.artifacts import ArtifactStore
 from enactor.ports.clock import Clock, Ids, Randomness
 from enactor.ports.secrets import SecretSource
-from enactor.ports.store import Store
+from enactor.ports.store import LedgerReader, Store
 from enactor.service import Core, Limits, LogOptions, Service
 from enactor.service.keeper import LedgerKeeper
 from enactor.settings import Settings, StoreAddress, store_address
@@ -121,6 +122,26 @@ async def open_store(url: str, clock: Clock, on_failure: Callable[[], None] | No
         )
         return watched_store(dynamo, os.environ)
     raise ConfigurationError(f"This version has no {address.scheme} store; use sqlite:///enactor.db.")
+
+
+@asynccontextmanager
+async def open_ledger(url: str, clock: Clock) -> AsyncIterator[LedgerReader]:
+    """The ledger in the store of a URL, to be read. A SQLite file is not written to, and a server may have it open.
+
+    Raises:
+        ConfigurationError, StoreFailed: as `open_store`.
+    """
+    address = store_address(url)
+    if address.scheme == "sqlite" and address.path is not None:
+        from enactor.stores.sqlite import SqliteLedger
+
+        store: SqliteLedger | Store = await SqliteLedger.open(address.path)
+    else:
+        store = await open_store(url, clock)
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 def s3_artifacts(address: StoreAddress) -> ArtifactStore:
@@ -282,6 +303,7 @@ def assemble(
         clock,
         concurrency=concurrency,
         sweep_seconds=sweep_seconds,
+        exclusive=store.exclusive,
         listener=listener,
         housekeeping=housekeeping,
     )

@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
+
+import msgspec
 
 from enactor.connectors.internal import InternalConnector
 from enactor.connectors.sdk import Connector
@@ -32,9 +34,11 @@ from enactor.service.evidence import StoreReport, verify_store
 from enactor.service.timeline import TimelineLine
 from enactor.system import SystemClock, SystemRandomness
 from enactor.wiring.assembly import Assembly, as_connectors, assemble, open_store
+from enactor.wiring.given import checked, known
 from enactor.wiring.ledger import default_signers
 
-_OVER = frozenset({IntentStatus.REJECTED, IntentStatus.EXPIRED, IntentStatus.CANCELLED})
+_LOOK_AGAIN_SECONDS: Final = 1.0
+_OVER: Final = frozenset({IntentStatus.REJECTED, IntentStatus.EXPIRED, IntentStatus.CANCELLED})
 
 
 class Enactor:
@@ -44,7 +48,7 @@ class Enactor:
         self._url = url
         self._options = options
         self._assembly: Assembly | None = None
-        self._waiting: dict[str, asyncio.Event] = {}
+        self._waiting: dict[str, list[asyncio.Event]] = {}
 
     @classmethod
     def open(
@@ -136,8 +140,7 @@ class Enactor:
         return self._assembly
 
     def _ended(self, action_intent_id: str, status: RunStatus) -> None:
-        waiting = self._waiting.get(action_intent_id)
-        if waiting is not None:
+        for waiting in self._waiting.get(action_intent_id, ()):
             waiting.set()
 
     async def propose(
@@ -168,30 +171,43 @@ class Enactor:
             expires_in_seconds: how long it may wait; at most as long as the action type allows.
             idempotency_key: proposing again with the same key gives the same intent.
         """
-        proposal = Proposal(
-            action_type=action_type,
-            account_id=account_id,
-            parameters=parameters,
-            target=target,
-            rationale=rationale,
-            evidence_refs=tuple(evidence_refs),
-            execution_policy=execution_policy,
-            expires_in_seconds=expires_in_seconds,
+        # The parameters are checked against the action type's schema.
+        proposal = checked(
+            Proposal,
+            {
+                "action_type": action_type,
+                "account_id": account_id,
+                "parameters": {},
+                "target": target,
+                "rationale": rationale,
+                "evidence_refs": evidence_refs,
+                "execution_policy": execution_policy,
+                "expires_in_seconds": expires_in_seconds,
+            },
+            "The proposal",
         )
-        proposed = await self.service.proposals.propose(by, proposal, idempotency_key=idempotency_key)
+        key = None if idempotency_key is None else checked(str, idempotency_key, "The idempotency_key")
+        proposal = msgspec.structs.replace(proposal, parameters=parameters)
+        proposed = await self.service.proposals.propose(known(by), proposal, idempotency_key=key)
         return proposed.intent
 
     async def approve(self, action_intent_id: str, *, digest: str, by: Principal, comment: str = "") -> Decided:
         """Approves exactly what `digest` stands for; see `Decisions.approve` for what it raises."""
-        return await self.service.decisions.approve(by, action_intent_id, digest, comment)
+        comment = checked(str, comment, "The comment")
+        return await self.service.decisions.approve(known(by), action_intent_id, digest, comment)
 
     async def reject(self, action_intent_id: str, *, reason: str, by: Principal) -> ActionIntent:
-        """Rejects an intent for good."""
-        return await self.service.decisions.reject(by, action_intent_id, reason)
+        """Rejects an intent for good. Raises `IntentNotFound`, `Forbidden`, `SelfDecision`, `IllegalTransition`."""
+        return await self.service.decisions.reject(known(by), action_intent_id, checked(str, reason, "The reason"))
 
     async def cancel(self, action_intent_id: str, *, by: Principal, reason: str = "") -> Cancelled:
-        """Cancels what has not started; asks what is running to stop before its next call."""
-        return await self.service.decisions.cancel(by, action_intent_id, reason)
+        """Cancels what has not started; asks what is running to stop before its next call.
+
+        Raises:
+            IntentNotFound, Forbidden: it is not there, or not theirs to cancel.
+            IllegalTransition: it is over.
+        """
+        return await self.service.decisions.cancel(known(by), action_intent_id, checked(str, reason, "The reason"))
 
     async def outcome(
         self, action_intent_id: str, *, timeout: float | None = None, tenant_id: str = "default"
@@ -203,10 +219,12 @@ class Enactor:
 
         Raises:
             TimeoutError: there is none yet.
-            NotApproved: the intent was rejected, cancelled or has expired; there will never be one.
+            NotApproved: it was rejected, cancelled, has expired or is in shadow mode; there will never be one.
+            StoreFailed: the store can no longer be trusted.
             IntentNotFound: there is no such intent in the tenant.
         """
-        waiting = self._waiting.setdefault(action_intent_id, asyncio.Event())
+        waiting, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._waiting.setdefault(action_intent_id, []).append(waiting)
         try:
             async with asyncio.timeout(timeout):
                 while True:
@@ -219,9 +237,17 @@ class Enactor:
                             return records.outcome
                     elif records.intent.status in _OVER:
                         raise NotApproved(f"The intent is {records.intent.status}; it will have no outcome.")
+                    elif records.intent.shadow and records.intent.status is IntentStatus.APPROVED:
+                        raise NotApproved("The intent is approved in shadow mode; it will have no outcome.")
+                    # Ends of runs here are told at once. What else can happen, also elsewhere, is looked for.
+                    look_again = loop.call_later(_LOOK_AGAIN_SECONDS, waiting.set)
                     await waiting.wait()
+                    look_again.cancel()
         finally:
-            self._waiting.pop(action_intent_id, None)
+            others = self._waiting[action_intent_id]
+            others.remove(waiting)
+            if not others:
+                del self._waiting[action_intent_id]
 
     async def resolve(
         self,
@@ -232,29 +258,61 @@ class Enactor:
         by: Principal,
         refs: tuple[ObjectRef, ...] = (),
     ) -> Resolution:
-        """Says what a person found out about a run in doubt."""
+        """Says what a person found out about a run in doubt. For HIGH risk two people have to say the same.
+
+        Args:
+            executed: whether the target did it.
+            comment: how that was found out; the ledger keeps it.
+            refs: what it made, where that is known.
+
+        Raises:
+            IntentNotFound, Forbidden, PolicyDenied: it is not there, or not theirs to resolve.
+            IllegalTransition: it is not in doubt, or they have said so already.
+        """
+        refs = checked(tuple[ObjectRef, ...], refs, "The references")
+        comment = checked(str, comment, "The comment")
         return await self.service.operations.resolve(
-            by, action_intent_id, executed=executed, refs=refs, comment=comment
+            known(by), action_intent_id, executed=executed, refs=refs, comment=comment
         )
 
     async def replay(self, action_intent_id: str, *, reason: str, by: Principal) -> int:
-        """Starts a new run of a failed one, under the same key. Returns its number."""
-        return await self.service.operations.replay(by, action_intent_id, reason)
+        """Starts a new run of a failed or cancelled one, under the same key. Returns its number.
+
+        Raises:
+            IntentNotFound, Forbidden: it is not there, or not theirs to replay.
+            IllegalTransition, EffectKeyTaken, BudgetExceeded, DataErased: it cannot run again; the message says why.
+        """
+        return await self.service.operations.replay(known(by), action_intent_id, checked(str, reason, "The reason"))
 
     async def undo(self, action_intent_id: str, *, reason: str, by: Principal) -> ActionIntent:
         """Proposes to take back what a run did; somebody else approves it. See `Undoing.undo` for what it raises."""
-        return await self.service.undoing.undo(by, action_intent_id, reason)
+        return await self.service.undoing.undo(known(by), action_intent_id, checked(str, reason, "The reason"))
 
-    async def kill_switch(self, scope: str, *, enabled: bool, reason: str, by: Principal) -> ContainmentReport:
-        """Turns a switch, and says what it stopped and what had already left."""
-        return await self.service.operations.set_switch(by, scope, enabled=enabled, reason=reason)
+    async def kill_switch(
+        self, scope: str, *, enabled: bool, reason: str, by: Principal, compensation: bool = False
+    ) -> ContainmentReport:
+        """Turns a switch, durably, before it answers; then says what it stopped and what had already left.
+
+        Args:
+            scope: `global`, `tenant`, `action-type:{t}`, `connector:{c}`, or the last two prefixed `platform:`.
+            compensation: partial effects may still be taken back while it is on.
+
+        Raises:
+            InvalidInput, Forbidden, PolicyDenied: it was not turned.
+        """
+        enabled, reason = checked(bool, enabled, "'enabled'"), checked(str, reason, "The reason")
+        return await self.service.operations.set_switch(
+            known(by), scope, enabled=enabled, reason=reason, compensation=checked(bool, compensation, "'compensation'")
+        )
 
     async def set_policies(self, text: str, *, by: Principal, mode: PolicyMode = PolicyMode.ENFORCE) -> None:
-        """Replaces the tenant's Cedar policies."""
-        await self.service.operations.set_policies(by, text, mode)
+        """Replaces the tenant's Cedar policies. Raises `InvalidPolicy`, and then the old ones stay, and `Forbidden`."""
+        await self.service.operations.set_policies(
+            known(by), checked(str, text, "The text"), checked(PolicyMode, mode, "The mode")
+        )
 
     async def timeline(self, action_intent_id: str, *, by: Principal) -> tuple[TimelineLine, ...]:
-        """What happened to an intent, one readable line each."""
+        """What happened to an intent, one readable line each. Raises `IntentNotFound`, `Forbidden`."""
         return await self.service.inspection.timeline(by, action_intent_id)
 
     async def verify_ledger(self) -> StoreReport:

@@ -66,6 +66,11 @@ def serve(settings: Settings) -> int:
         logging.getLogger(name).setLevel(logging.WARNING)
     if settings.engine != "local":
         raise ConfigurationError(f"This version has no {settings.engine} engine; use --engine local.")
+    if settings.workers > 1:
+        raise ConfigurationError(
+            "This version serves with one process. Start several servers on a store that they share, each on a port of "
+            "its own, behind a load balancer."
+        )
     process.let_threads_in()
     with asyncio.Runner(loop_factory=process.loop_factory()) as runner:
         return runner.run(_Process(settings).run())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from enactor.conformance.store.atomicity import AtomicitySuite
 from enactor.conformance.store.base import OpenStore
+from enactor.conformance.store.containment import ContainmentSuite
 from enactor.conformance.store.durable import DurableSuite, EmbeddedSuite
 from enactor.conformance.store.erasure import ErasureSuite
 from enactor.conformance.store.intents import IntentSuite
@@ -25,6 +26,7 @@ __all__ = ["DurableStoreConformance", "OpenStore", "SharedStoreConformance", "St
 
 class StoreConformance(
     AtomicitySuite,
+    ContainmentSuite,
     ErasureSuite,
     IntentSuite,
     LedgerSuite,

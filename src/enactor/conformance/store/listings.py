@@ -1,33 +1,28 @@
-"""Listings of executions, the containment report's runs, what is due and what has expired; and nobody else's."""
+"""Listings of executions, what is due and what has expired; and nobody else's."""
 
 from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
 
-from enactor.conformance.builders import AGENT, ANA, TENANT, Builder, settled
+from enactor.conformance.builders import AGENT, ANA, TENANT, Builder
 from enactor.conformance.clocks import ManualClock
 from enactor.conformance.store.base import (
     StoreSuite,
     approved,
-    calling,
     closed,
     creation,
     ended,
     running,
-    start,
 )
 from enactor.domain.attempt import RunStatus
 from enactor.domain.errors import InvalidInput, InvalidPageToken
 from enactor.domain.intent import ActionIntent, IntentStatus
-from enactor.domain.kill_switch import ContainedRun, Containment, scopes_of
-from enactor.domain.permit import CallResult, SettledBy
 from enactor.domain.time import rfc3339
 from enactor.ports.commands import (
     AppendApproval,
     CreateObject,
     ReserveRequest,
-    SettlePermit,
     UpdateAttempt,
     UpdateIntent,
 )
@@ -48,20 +43,6 @@ async def all_rows(store: Store, where: ExecutionFilter, limit: int) -> list[Exe
         if token is None:
             return found
         assert len(page.items) == limit
-
-
-async def all_runs(store: Store, scope: str, since: str, limit: int = 100) -> dict[str, ContainedRun]:
-    """Every run in a scope by intent id, page by page, each once."""
-    found: list[ContainedRun] = []
-    token: str | None = None
-    while True:
-        page = await store.runs_in_scope(TENANT, scope, since, limit, token)
-        found += page.items
-        token = page.next_token
-        if token is None:
-            by_id = {run.action_intent_id: run for run in found}
-            assert len(by_id) == len(found)
-            return by_id
 
 
 class ListingSuite(StoreSuite):
@@ -170,103 +151,6 @@ class ListingSuite(StoreSuite):
             await store.runs_in_scope(TENANT, "tenant:acme", LONG_AGO, 1, other_listing)
         with pytest.raises(InvalidInput):
             await store.list_executions(TENANT, ExecutionFilter(), 0, None)
-
-    # -- containment ---------------------------------------------------------------------------------------------
-
-    async def test_a_report_says_what_is_true_of_each_run(self, store: Store, build: Builder) -> None:
-        """Open or unsettled is unknown; done is executed; what made no call, or none with an effect, is blocked."""
-        waiting = await approved(store, build)
-        unstarted = await running(store, build)
-        out, attempt, permit = await calling(store, build)
-        lost, _, lost_permit = await calling(store, build)
-        await store.commit([SettlePermit(permit=settled(lost_permit, CallResult.UNKNOWN))])
-        absent, _, absent_permit = await calling(store, build)
-        nothing = settled(absent_permit, CallResult.UNKNOWN, settled_by=SettledBy.LOOKUP_ABSENT)
-        await store.commit([SettlePermit(permit=nothing)])
-        answered, _, answered_permit = await calling(store, build)
-        await store.commit([SettlePermit(permit=settled(answered_permit))])
-        endings = {status: (await ended(store, build, status))[0] for status in RunStatus if status != "RUNNING"}
-        runs = await all_runs(store, "tenant:acme", LONG_AGO, 3)
-
-        def contained(intent: ActionIntent) -> tuple[str, str, int]:
-            run = runs.pop(intent.action_intent_id)
-            assert (run.account_id, run.action_type) == (intent.account_id, intent.action_type)
-            return run.containment.value, run.status, run.run_number
-
-        assert runs[out.action_intent_id].open_until == rfc3339(permit.call_not_after)
-        assert runs[lost.action_intent_id].open_until is None
-        assert contained(waiting) == ("blocked", "PENDING", 1)
-        assert contained(unstarted[0]) == ("blocked", "RUNNING", 1)
-        assert contained(out) == ("unknown", "RUNNING", 1)
-        assert contained(lost) == ("unknown", "RUNNING", 1)
-        assert contained(absent) == ("blocked", "RUNNING", 1)
-        assert contained(answered) == ("executed", "RUNNING", 1)
-        assert contained(endings[RunStatus.SUCCEEDED]) == ("executed", "SUCCEEDED", 1)
-        assert contained(endings[RunStatus.IN_DOUBT]) == ("unknown", "IN_DOUBT", 1)
-        for status in (RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.EXPIRED):
-            assert contained(endings[status]) == ("blocked", status.value, 1)
-        assert runs == {}
-        assert attempt.run_number == 1
-
-    async def test_a_report_covers_its_scope(self, store: Store, build: Builder) -> None:
-        """Each of the six scopes selects by what it names, and never a run of another tenant."""
-        note = await approved(store, build)
-        task = await approved(store, build, action_type=TASK)
-        crm = (await running(store, build, connector_id="salesforce"))[0]
-        done = (await ended(store, build, connector_id="salesforce", action_type=TASK))[0]
-        await approved(store, build, tenant_id="globex")
-        await ended(store, build, tenant_id="globex")
-
-        async def covered(scope: str) -> set[str]:
-            return set(await all_runs(store, scope, LONG_AGO, 1))
-
-        def ids(*intents: ActionIntent) -> set[str]:
-            return {intent.action_intent_id for intent in intents}
-
-        for all_of_it in ("global", "tenant:acme"):
-            assert await covered(all_of_it) == ids(note, task, crm, done)
-        for prefix in ("", "tenant:acme/"):
-            assert await covered(f"{prefix}connector:salesforce") == ids(crm, done)
-            assert await covered(f"{prefix}connector:internal") == ids(note, task)
-            assert await covered(f"{prefix}action-type:{TASK}") == ids(task, done)
-            assert await covered(f"{prefix}action-type:NONE") == set()
-        for foreign in ("tenant:globex", "tenant:globex/connector:internal", "nonsense"):
-            assert await covered(foreign) == set()
-        for scope in scopes_of("globex", NOTE, "internal"):
-            page = await store.runs_in_scope("globex", scope, LONG_AGO, 10, None)
-            assert not {run.action_intent_id for run in page.items} & ids(note, task, crm, done)
-            assert len(page.items) == 2
-
-    async def test_a_report_leaves_out_what_ended_before(
-        self, store: Store, build: Builder, clock: ManualClock
-    ) -> None:
-        """Runs that ended before the instant are left out; those that ended at it, or never did, are not."""
-        old = [(await ended(store, build, status))[0] for status in (RunStatus.SUCCEEDED, RunStatus.FAILED)]
-        doubt = (await ended(store, build, RunStatus.IN_DOUBT))[0]
-        waiting = await approved(store, build)
-        never = await approved(store, build)
-        await store.commit([UpdateIntent(intent=closed(never, IntentStatus.REJECTED), expected_version=1)])
-        unapproved = build.intent()
-        shadow = build.approved(shadow=True)
-        await store.commit([creation(unapproved)])
-        await store.commit([creation(shadow)])
-        clock.advance(1)
-        since = build.now()
-        new = (await ended(store, build))[0]
-        for since_then in (since, since.replace("Z", "+00:00")):
-            for limit in (1, 10):
-                found = await all_runs(store, "global", since_then, limit)
-                assert set(found) == {it.action_intent_id for it in (doubt, waiting, new)}
-        everything = set(await all_runs(store, "global", LONG_AGO))
-        assert everything == {it.action_intent_id for it in (*old, doubt, waiting, new)}
-
-    async def test_a_report_shows_the_current_run(self, store: Store, build: Builder) -> None:
-        """After a replay the run is the second one, and an effect of it counts."""
-        intent, _ = await ended(store, build, RunStatus.FAILED)
-        attempt = build.attempt(intent, run_number=2)
-        await store.commit([start(intent, attempt, now_ms=build.clock.now_ms())])
-        (run,) = (await all_runs(store, "global", LONG_AGO)).values()
-        assert (run.run_number, run.status, run.containment) == (2, "RUNNING", Containment.BLOCKED)
 
     # -- due and expired -----------------------------------------------------------------------------------------
 

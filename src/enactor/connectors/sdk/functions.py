@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -43,11 +42,16 @@ class FunctionConnector(Connector):
         arguments = {name: getattr(args, name) for name in self._names}
         if self._takes_call:
             arguments["call"] = call
-        call.ensure_timely()
         if self._is_async:
+            call.ensure_timely()
             value = await self._function(**arguments)
         else:
-            value = await asyncio.to_thread(functools.partial(self._function, **arguments))
+            value = await asyncio.to_thread(self._timely, call, arguments)
         if isinstance(value, ToolResult):
             return value
         return ToolResult(data={"result": value} if value is not None else {})
+
+    def _timely(self, call: ToolCall, arguments: dict[str, Any]) -> Any:
+        # Asked on the thread: until there is a free one the permit may have run out.
+        call.ensure_timely()
+        return self._function(**arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Any, Final, TypedDict, TypeVar, Unpack, get_type_hints, overload
 
 from msgspec import Struct
@@ -85,6 +86,7 @@ class ToolOptions(TypedDict, total=False):
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Kind = TypeVar("Kind", bound=StrEnum)
 
 
 @overload
@@ -103,6 +105,10 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         TypeError: there is no such option.
     """
     write = options.pop("write", WriteMode.UNSAFE)
+    kinds: dict[str, type[StrEnum]] = {"risk": RiskClass, "guard": Guard}
+    if not isinstance(write, WriteSemantics):
+        write = _one_of(WriteMode, "write", write)
+    options.update({name: _one_of(kind, name, options[name]) for name, kind in kinds.items() if name in options})
     if isinstance(write, WriteMode):
         write = WriteSemantics(mode=write, has_lookup=options.get("lookup") is not None)
 
@@ -114,6 +120,15 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         return marked
 
     return mark if function is None else mark(function)
+
+
+def _one_of(kind: type[Kind], option: str, value: str) -> Kind:
+    """A value of `kind`, or the one of that name."""
+    try:
+        return kind(value)
+    except ValueError:
+        names = ", ".join(kind)
+        raise ConfigurationError(f"@tool({option}=…) is one of {names}, not {str(value)[:100]}.") from None
 
 
 def spec_of(function: Callable[..., Any]) -> ToolSpec | None:

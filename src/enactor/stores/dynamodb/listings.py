@@ -7,15 +7,14 @@ index shows too early or too late is put right by the records.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 
 from enactor.domain.attempt import RunStatus
 from enactor.domain.intent import ActionIntent, IntentStatus, is_expired
-from enactor.domain.kill_switch import ContainedRun, Containment, scopes_of
 from enactor.domain.ledger import LedgerEntry
-from enactor.domain.time import normal, rfc3339
+from enactor.domain.time import normal
 from enactor.ports.commands import InternalObject
 from enactor.ports.store import ExecutionFilter, ExecutionRow, LedgerFilter, RunDue
 from enactor.stores.dynamodb import codec, keys, tables
@@ -34,8 +33,6 @@ _LIVE: Final = frozenset(
     {IntentStatus.PENDING_APPROVAL.value, PENDING, RunStatus.RUNNING.value, RunStatus.IN_DOUBT.value}
 )
 _AFTER_EVERYTHING: Final = "\U0010ffff"
-
-Item_ = TypeVar("Item_")
 
 
 class Lister:
@@ -138,43 +135,7 @@ class Lister:
         async for item in items:
             yield str(item["action_intent_id"]), str(item["account_id"])
 
-    # -- containment, sweeping -----------------------------------------------------------------------------------
-
-    async def runs(self, tenant_id: str, scope: str, since: str, after: str, limit: int) -> list[ContainedRun]:
-        """Up to `limit` runs in a scope, in order of intent id, from after `after` on; strongly consistent."""
-        found: list[ContainedRun] = []
-        live = merged([self._live_after(tenant_id, shard, after) for shard in self._shards()])
-        ended = sorted([it async for it in self._ended(tenant_id, since) if it[0] > after], key=lambda it: it[0])
-        async for _, item in merged([live, _stream(ended)]):
-            if scope in scopes_of(tenant_id, str(item["action_type"]), str(item["connector_id"])):
-                found.append(_contained(item))
-                if len(found) == limit:
-                    break
-        return found
-
-    async def _live_after(self, tenant_id: str, shard: int, after: str) -> AsyncIterator[tuple[str, Item]]:
-        items = self._dynamo.query(
-            tables.ATTEMPTS,
-            keys.live_partition(tenant_id, shard),
-            condition="#sk > :after",
-            values={":after": after or " ", ":pending": IntentStatus.PENDING_APPROVAL.value, ":shadow": False},
-            matching="#state <> :pending AND #shadow = :shadow",
-            names={"#state": "state", "#shadow": "shadow"},
-        )
-        async for item in items:
-            yield str(item["action_intent_id"]), item
-
-    async def _ended(self, tenant_id: str, since: str) -> AsyncIterator[tuple[str, Item]]:
-        for shard in self._shards():
-            items = self._dynamo.query(
-                tables.ATTEMPTS,
-                keys.ended_partition(tenant_id, shard),
-                condition="#sk >= :since",
-                values={":since": since},
-                page=1_000,
-            )
-            async for item in items:
-                yield str(item["action_intent_id"]), item
+    # -- sweeping ------------------------------------------------------------------------------------------------
 
     async def _swept(self, after: str, matching: str, values: dict[str, Any], names: dict[str, str]) -> Any:
         streams = [self._shard_swept(shard, after, matching, values, names) for shard in self._shards()]
@@ -350,27 +311,9 @@ def _asked(entry: LedgerEntry, where: LedgerFilter) -> bool:
     )
 
 
-def _contained(item: Item) -> ContainedRun:
-    open_until = int(item["open_until"])
-    return ContainedRun(
-        action_intent_id=str(item["action_intent_id"]),
-        run_number=int(item["run_number"]),
-        account_id=str(item["account_id"]),
-        action_type=str(item["action_type"]),
-        containment=Containment(item["containment"]),
-        status=str(item["state"]),
-        open_until=rfc3339(open_until) if open_until else None,
-    )
-
-
 async def _each_once(candidates: AsyncIterator[tuple[str, str]]) -> AsyncIterator[tuple[str, str]]:
     last = ""
     async for candidate in candidates:
         if candidate[0] != last:
             last = candidate[0]
             yield candidate
-
-
-async def _stream(items: Iterable[Item_]) -> AsyncIterator[Item_]:
-    for item in items:
-        yield item

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from enactor.domain.attempt import TERMINAL, ExecutionAttempt, RunStatus
+from enactor.domain.containment import containment_of, current_permits, open_until
 from enactor.domain.intent import ActionIntent, IntentStatus
-from enactor.domain.kill_switch import Containment
-from enactor.domain.permit import CallResult, WritePermit, in_doubt
+from enactor.domain.permit import WritePermit
 from enactor.stores.dynamodb import codec, keys
 from enactor.stores.dynamodb.book import Unit, account_of, attempt_in, permits_in
 from enactor.stores.dynamodb.layers import Layer
@@ -90,15 +90,6 @@ def _of_attempt(attempt: ExecutionAttempt) -> dict[str, Any]:
 
 
 def _containment(attempt: ExecutionAttempt | None, permits: dict[int, WritePermit]) -> dict[str, Any]:
-    doubtful = [permit for permit in permits.values() if in_doubt(permit)]
-    open_permits = [permit for permit in doubtful if permit.result is CallResult.OPEN]
-    if doubtful or (attempt is not None and attempt.status is RunStatus.IN_DOUBT):
-        containment = Containment.UNKNOWN
-    elif attempt is not None and (
-        attempt.status is RunStatus.SUCCEEDED or any(permit.result is CallResult.DONE for permit in permits.values())
-    ):
-        containment = Containment.EXECUTED
-    else:
-        containment = Containment.BLOCKED
-    open_until = max((permit.call_not_after for permit in open_permits), default=0)
-    return {"containment": containment.value, "open_until": open_until}
+    own = current_permits(attempt, permits.values())
+    containment = containment_of(attempt.status if attempt else None, own)
+    return {"containment": containment.value, "open_until": open_until(own)}

@@ -8,9 +8,10 @@ from typing import Any, Final, TypeVar
 from enactor.domain.action_type import ActionType
 from enactor.domain.approval import Approval
 from enactor.domain.budget import Budget
+from enactor.domain.containment import ContainedRun
 from enactor.domain.errors import StoreFailed
 from enactor.domain.intent import ActionIntent
-from enactor.domain.kill_switch import ContainedRun, KillSwitch
+from enactor.domain.kill_switch import KillSwitch
 from enactor.domain.ledger import LedgerEntry
 from enactor.domain.outcome import ActionOutcome
 from enactor.domain.paging import Position, page_of, page_position, page_token, require_limit
@@ -32,6 +33,7 @@ from enactor.ports.store import (
 from enactor.stores.dynamodb.book import Shape
 from enactor.stores.dynamodb.client import Dynamo, Patience, Sleep, sdk_client
 from enactor.stores.dynamodb.consumers import Consumers
+from enactor.stores.dynamodb.containment import Report
 from enactor.stores.dynamodb.feed import Feed
 from enactor.stores.dynamodb.large import LargeRecords
 from enactor.stores.dynamodb.listings import Lister
@@ -48,6 +50,7 @@ class DynamoStore(LogReaders):
     """A `Store` in seven tables, for any number of processes. Opened with `open`."""
 
     DEFAULT_PREFIX: Final = "cc-native"
+    exclusive: Final = False
 
     def __init__(
         self,
@@ -68,6 +71,7 @@ class DynamoStore(LogReaders):
         self._reader = Reader(dynamo, searches)
         self._feed = Feed(dynamo, shape, clock, randomness, poll_seconds)
         self._lister = Lister(dynamo, shape, self._reader, self._feed)
+        self._report = Report(dynamo, shape, self._reader)
         self._consumers = Consumers(dynamo)
         self._writer = Writer(dynamo, shape, randomness, searches, self._feed.written, on_failure)
         self._closed = False
@@ -202,9 +206,10 @@ class DynamoStore(LogReaders):
         require_limit(limit)
         since = normal(since)
         where = [scope, since]
-        after = _at(page_token, "runs", tenant_id, where, (str,))
-        runs = await self._lister.runs(tenant_id, scope, since, str(after[0]) if after else "", limit + 1)
-        return _page(runs, limit, "runs", tenant_id, where, lambda run: (run.action_intent_id,))
+        at = _at(page_token, "runs", tenant_id, where, (str, int))
+        after = (str(at[0]), int(at[1])) if at else ("", 0)
+        runs = await self._report.runs(tenant_id, scope, since, after, limit + 1)
+        return _page(runs, limit, "runs", tenant_id, where, lambda run: run.position)
 
     async def budgets(self, tenant_id: str) -> tuple[tuple[Budget, int], ...]:
         return await self._reader.budgets(tenant_id, self._clock.now_ms())

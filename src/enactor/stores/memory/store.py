@@ -12,15 +12,16 @@ from enactor.domain.action_type import ActionType
 from enactor.domain.approval import Approval
 from enactor.domain.attempt import TERMINAL, ExecutionAttempt, RunStatus
 from enactor.domain.budget import Budget
+from enactor.domain.containment import ContainedRun, contained_runs
 from enactor.domain.errors import StoreFailed
 from enactor.domain.intent import ActionIntent, IntentStatus, is_expired
-from enactor.domain.kill_switch import ContainedRun, Containment, KillSwitch, scopes_of
+from enactor.domain.kill_switch import KillSwitch, scopes_of
 from enactor.domain.ledger import LedgerEntry
 from enactor.domain.outcome import ActionOutcome
 from enactor.domain.paging import Position, page_of, page_position, page_token, require_limit
-from enactor.domain.permit import CallResult, WritePermit, in_doubt
+from enactor.domain.permit import WritePermit
 from enactor.domain.policy import PolicySet
-from enactor.domain.time import normal, rfc3339
+from enactor.domain.time import normal
 from enactor.ports.clock import Clock
 from enactor.ports.commands import MAX_COMMANDS, Command, InternalObject, RequestKey
 from enactor.ports.store import (
@@ -47,6 +48,8 @@ class MemoryStore(LogReaders):
     Args:
         clock: tells which window a budget is in, and times out waits.
     """
+
+    exclusive: Final = True
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -206,40 +209,25 @@ class MemoryStore(LogReaders):
         found = [
             run
             for intent in self._records.intents.values()
-            if intent.tenant_id == tenant_id
-            and scope in scopes_of(tenant_id, intent.action_type, intent.connector_id)
-            and (run := self._contained(intent, since)) is not None
+            if intent.tenant_id == tenant_id and scope in scopes_of(tenant_id, intent.action_type, intent.connector_id)
+            for run in self._contained(intent, since)
         ]
-        return _page("runs", tenant_id, [scope, since], found, _by_id, limit, page_token)
-
-    def _contained(self, intent: ActionIntent, since: str) -> ContainedRun | None:
-        attempt = self._records.attempts.get(intent.action_intent_id)
-        if attempt is None:
-            if intent.status is not IntentStatus.APPROVED or intent.shadow:
-                return None
-        elif attempt.status in TERMINAL and attempt.updated_at < since:
-            return None
-        doubtful = [permit for permit in self._permits(intent.action_intent_id) if in_doubt(permit)]
-        open_permits = [permit for permit in doubtful if permit.result is CallResult.OPEN]
-        if doubtful or (attempt is not None and attempt.status is RunStatus.IN_DOUBT):
-            containment = Containment.UNKNOWN
-        elif attempt is not None and self._executed(attempt):
-            containment = Containment.EXECUTED
-        else:
-            containment = Containment.BLOCKED
-        return ContainedRun(
-            action_intent_id=intent.action_intent_id,
-            run_number=attempt.run_number if attempt else 1,
-            account_id=intent.account_id,
-            action_type=intent.action_type,
-            containment=containment,
-            status=self._wire_status(intent),
-            open_until=rfc3339(max(permit.call_not_after for permit in open_permits)) if open_permits else None,
+        return _page(
+            "runs", tenant_id, [scope, since], found, lambda run: run.position, limit, page_token, kinds=(str, int)
         )
 
-    def _executed(self, attempt: ExecutionAttempt) -> bool:
-        return attempt.status is RunStatus.SUCCEEDED or any(
-            permit.result is CallResult.DONE for permit in self._permits(attempt.action_intent_id)
+    def _contained(self, intent: ActionIntent, since: str) -> list[ContainedRun]:
+        action_intent_id = intent.action_intent_id
+        attempt = self._records.attempts.get(action_intent_id)
+        if attempt is None:
+            if intent.status is not IntentStatus.APPROVED or intent.shadow:
+                return []
+        elif attempt.status in TERMINAL and attempt.updated_at < since:
+            return []
+        outcomes = [outcome for _, outcome in sorted(self._records.outcomes[action_intent_id].items())]
+        permits = self._permits(action_intent_id)
+        return contained_runs(
+            action_intent_id, intent.account_id, intent.action_type, attempt, permits, outcomes, since
         )
 
     async def budgets(self, tenant_id: str) -> tuple[tuple[Budget, int], ...]:
@@ -363,7 +351,7 @@ def _selected(entry: LedgerEntry, where: LedgerFilter) -> bool:
     )
 
 
-def _by_id(record: ActionIntent | ContainedRun) -> Position:
+def _by_id(record: ActionIntent) -> Position:
     return (record.action_intent_id,)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enactor.stores.sqlite.reading import SqliteLedger
 from enactor.stores.sqlite.store import SqliteStore
 
-__all__ = ["SqliteStore"]
+__all__ = ["SqliteLedger", "SqliteStore"]

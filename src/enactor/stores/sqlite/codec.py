@@ -38,6 +38,8 @@ class Execution(Struct, frozen=True):
         return last if last is not None and last.run_number == current else None
 
 
+NEVER_RAN: Final = Execution(None, (), (), ())
+
 _encoder: Final = msgspec.json.Encoder()
 
 action_type: Final = msgspec.json.Decoder(ActionType).decode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from typing import Final
 
@@ -21,6 +22,15 @@ _ADVICE: Final[dict[int, str]] = {
     sqlite3.SQLITE_NOMEM: "cannot be used for want of memory. Free some and start again.",
 }
 
+_OS_ADVICE: Final[dict[int, str]] = {
+    errno.ENOENT: "Make its directory first, or name another file.",
+    errno.EACCES: "Give this user permission for the file and its directory.",
+    errno.EPERM: "Give this user permission for the file and its directory.",
+    errno.EROFS: "Put it where this machine can write.",
+    errno.ENOSPC: "Free some room on its disk and start again; what was acknowledged is kept.",
+    errno.EISDIR: "Name a file, not a directory.",
+}
+
 
 def failure(path: str, error: BaseException) -> StoreFailed:
     """What to tell people of an error from SQLite, the operating system, or our own code.
@@ -38,7 +48,9 @@ def failure(path: str, error: BaseException) -> StoreFailed:
         name = getattr(error, "sqlite_errorname", "") or type(error).__name__
         return StoreFailed(f"The database {path} failed ({name}). Start again; what was acknowledged is kept.")
     if isinstance(error, OSError):
-        return StoreFailed(f"The database {path} cannot be opened: {error.strerror or type(error).__name__}.")
+        why = error.strerror or type(error).__name__
+        advice = _OS_ADVICE.get(error.errno or 0, "Check the path and the disk, or name another file.")
+        return StoreFailed(f"The database {path} cannot be opened: {why}. {advice}")
     return StoreFailed(f"The store of {path} met an error of its own ({type(error).__name__}) and stopped.")
 
 

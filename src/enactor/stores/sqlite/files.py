@@ -66,8 +66,39 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def connect_reading(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write, to a database that somebody may be writing to.
+
+    Raises:
+        sqlite3.OperationalError: CANTOPEN or READONLY where SQLite may not make the log's index, and there is none.
+    """
+    connection = _connect(f"{_uri(path)}?mode=ro", uri=True)
+    try:
+        # Opening reads nothing yet.
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_frozen(path: Path) -> sqlite3.Connection:
+    """A connection to a database that is whole without a log and that nobody writes to. SQLite makes no file for it."""
+    return _connect(f"{_uri(path)}?mode=ro&immutable=1", uri=True)
+
+
+def log_of(path: Path) -> Path:
+    """Where SQLite keeps a database's write-ahead log: beside the real file, whatever link leads there."""
+    real = path.resolve()
+    return real.with_name(f"{real.name}-wal")
+
+
+def _uri(path: Path) -> str:
+    return path.resolve().as_uri()
+
+
+def _connect(path: Path | str, *, uri: bool = False) -> sqlite3.Connection:
     # Statements go from thread to thread with the connection, never two threads at once.
     return sqlite3.connect(
-        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256, uri=uri
     )

@@ -11,11 +11,9 @@ import msgspec
 
 from enactor.domain.action_type import ActionType
 from enactor.domain.attempt import RunStatus
+from enactor.domain.containment import ContainedRun, contained_runs
 from enactor.domain.intent import ActionIntent
-from enactor.domain.kill_switch import ContainedRun, Containment
 from enactor.domain.paging import Position
-from enactor.domain.permit import CallResult, in_doubt
-from enactor.domain.time import rfc3339
 from enactor.ports.commands import InternalObject
 from enactor.ports.store import ExecutionFilter, ExecutionRow, RunDue
 from enactor.stores.sqlite import codec
@@ -149,11 +147,11 @@ def expired(connection: sqlite3.Connection, now_ms: int, limit: int, after: str)
 _IN_SCOPE: Final = """
 SELECT id, i.account_id, i.action_type, (SELECT body FROM executions WHERE action_intent_id = id) FROM (
     SELECT action_intent_id AS id FROM unfinished
-        WHERE action_intent_id > ?2 AND tenant_id = ?1 AND status <> 'PENDING_APPROVAL' AND shadow = 0
+        WHERE action_intent_id >= ?2 AND tenant_id = ?1 AND status <> 'PENDING_APPROVAL' AND shadow = 0
         AND NOT EXISTS (SELECT 1 FROM executions e
             WHERE e.action_intent_id = unfinished.action_intent_id AND e.status = 'FAILED')
     UNION ALL SELECT action_intent_id FROM executions INDEXED BY executions_ended
-        WHERE action_intent_id > ?2 AND tenant_id = ?1 AND updated_at >= ?3
+        WHERE action_intent_id >= ?2 AND tenant_id = ?1 AND updated_at >= ?3
         AND status <> '' AND status <> 'RUNNING' AND status <> 'IN_DOUBT'
     ORDER BY 1) CROSS JOIN intents i ON i.action_intent_id = id
 WHERE (?4 IS NULL OR i.connector_id = ?4) AND (?5 IS NULL OR i.action_type = ?5) ORDER BY id LIMIT ?6
@@ -161,17 +159,20 @@ WHERE (?4 IS NULL OR i.connector_id = ?4) AND (?5 IS NULL OR i.action_type = ?5)
 
 
 def runs_in_scope(
-    connection: sqlite3.Connection, tenant_id: str, scope: str, since: str, limit: int, after: str
+    connection: sqlite3.Connection, tenant_id: str, scope: str, since: str, limit: int, after: Position
 ) -> list[ContainedRun]:
-    """Up to `limit` runs after an intent id, as they all are at one moment."""
+    """Up to `limit` runs after a run's position, as they all are at one moment."""
     selected = _selected(tenant_id, scope)
     if selected is None:
         return []
-    rows = connection.execute(_IN_SCOPE, (tenant_id, after, since, *selected, limit)).fetchall()
-    return [
-        _contained(action_intent_id, account_id, action_type, codec.execution(body) if body else None)
-        for action_intent_id, account_id, action_type, body in rows
-    ]
+    # Each intent has a run to list, but for the one that `after` names.
+    rows = connection.execute(_IN_SCOPE, (tenant_id, after[0], since, *selected, limit + 1))
+    found: list[ContainedRun] = []
+    for action_intent_id, account_id, action_type, body in rows:
+        ran = codec.execution(body) if body else codec.NEVER_RAN
+        runs = contained_runs(action_intent_id, account_id, action_type, ran.attempt, ran.permits, ran.outcomes, since)
+        found += [run for run in runs if run.position > after]
+    return found[:limit]
 
 
 def _selected(tenant_id: str, scope: str) -> tuple[str | None, str | None] | None:
@@ -185,27 +186,6 @@ def _selected(tenant_id: str, scope: str) -> tuple[str | None, str | None] | Non
             name = part.removeprefix(prefix)
             return (name, None) if position == 0 else (None, name)
     return None
-
-
-def _contained(action_intent_id: str, account_id: str, action_type: str, ran: codec.Execution | None) -> ContainedRun:
-    attempt, permits = (ran.attempt, ran.permits) if ran else (None, ())
-    open_until = [permit.call_not_after for permit in permits if permit.result is CallResult.OPEN]
-    status = attempt.status if attempt else None
-    if status is RunStatus.IN_DOUBT or any(in_doubt(permit) for permit in permits):
-        containment = Containment.UNKNOWN
-    elif status is RunStatus.SUCCEEDED or any(permit.result is CallResult.DONE for permit in permits):
-        containment = Containment.EXECUTED
-    else:
-        containment = Containment.BLOCKED
-    return ContainedRun(
-        action_intent_id=action_intent_id,
-        run_number=attempt.run_number if attempt else 1,
-        account_id=account_id,
-        action_type=action_type,
-        containment=containment,
-        status=status.value if status else "PENDING",
-        open_until=rfc3339(max(open_until)) if open_until else None,
-    )
 
 
 # -- registry, internal objects --------------------------------------------------------------------------------------

@@ -1,25 +1,42 @@
-"""The part of the port that is about the Merkle logs, and about what erasure leaves in the files."""
+"""The part of the port that reads the ledger and its Merkle logs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
+from enactor.domain.ledger import LedgerEntry
 from enactor.domain.log import LogCheckpoint, LogHead, LogKey, LogLeaf, LogRow
 from enactor.domain.merkle import Place
-from enactor.stores.sqlite import log_reads
+from enactor.domain.paging import Position, page_of, page_position, page_token, require_limit
+from enactor.domain.time import normal
+from enactor.ports.store import LedgerFilter, Page
+from enactor.stores.sqlite import ledger_reads, log_reads
 from enactor.stores.sqlite.pool import Pool
-from enactor.stores.sqlite.writer import Writer
 
 
-class LogReaders:
-    """What `SqliteStore` inherits."""
+class LedgerReaders:
+    """What the stores of a SQLite file inherit."""
 
     _pool: Pool
-    _writer: Writer
     _position: int
 
     log_batch: Final = 4_096
+
+    async def ledger(
+        self, tenant_id: str, where: LedgerFilter, limit: int, page_token: str | None
+    ) -> Page[LedgerEntry]:
+        where = msgspec.structs.replace(
+            where,
+            from_time=normal(where.from_time) if where.from_time else None,
+            to_time=normal(where.to_time) if where.to_time else None,
+        )
+        listing = Listing("ledger", tenant_id, where, (int,), limit, page_token)
+        after = int(listing.after[0]) if listing.after else 0
+        found = await self._pool.read(ledger_reads.entries, tenant_id, where, limit + 1, after)
+        return Page(*page_of(found, limit, listing.token, lambda entry: (entry.position,)))
 
     async def log_feed(self, position: int, limit: int) -> tuple[LogRow, ...]:
         if position >= self._position:
@@ -47,6 +64,17 @@ class LogReaders:
     async def log_keys(self, tenant_id: str) -> tuple[LogKey, ...]:
         return await self._pool.read(log_reads.keys, tenant_id)
 
-    async def scrub(self) -> None:
-        """See `Store.scrub`. Writes the whole database anew, and empties the write-ahead log."""
-        await self._writer.scrub()
+
+class Listing:
+    """One page of a listing: where it begins, and the token of where it ends."""
+
+    def __init__(
+        self, name: str, tenant_id: str, where: object, kinds: tuple[type, ...], limit: int, token: str | None
+    ) -> None:
+        require_limit(limit)
+        self._bound = (name, tenant_id, where)
+        self.after: Position | None = page_position(token, *self._bound, kinds) if token is not None else None
+
+    def token(self, at: Position) -> str:
+        """The token for what follows `at`."""
+        return page_token(*self._bound, at)

@@ -54,6 +54,16 @@ def migrate(connection: sqlite3.Connection, path: str, steps: Sequence[Migration
     """
     if [step.version for step in steps] != list(range(1, len(steps) + 1)):
         raise ValueError("migrations are numbered 1, 2, … without gaps")
+    for step in steps[require_ours(connection, path, steps) :]:
+        _apply(connection, step)
+
+
+def require_ours(connection: sqlite3.Connection, path: str, steps: Sequence[Migration]) -> int:
+    """The schema version of a database of ours; 0 when it is empty.
+
+    Raises:
+        StoreFailed: the database is another program's, or of a newer version.
+    """
     present = schema_version(connection)
     owner = int(connection.execute("PRAGMA application_id").fetchone()[0])
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -64,8 +74,7 @@ def migrate(connection: sqlite3.Connection, path: str, steps: Sequence[Migration
             f"The database {path} was written by a newer Enactor (schema {present}; this one knows {len(steps)}). "
             "Upgrade Enactor."
         )
-    for step in steps[present:]:
-        _apply(connection, step)
+    return present
 
 
 def _apply(connection: sqlite3.Connection, step: Migration) -> None:

@@ -29,6 +29,9 @@ WHERE i.action_intent_id = ? AND i.tenant_id = ?
 @contextmanager
 def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
     """Within it, several statements see the database as it was at one moment."""
+    if connection.in_transaction:
+        yield
+        return
     connection.execute("BEGIN")
     try:
         yield

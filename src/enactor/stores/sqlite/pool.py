@@ -10,7 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
-from enactor.domain.errors import StoreFailed
+import msgspec
+
+from enactor.domain.errors import RecordDamaged, StoreFailed
 from enactor.stores.sqlite.errors import failure
 from enactor.stores.sqlite.files import connect_reader
 
@@ -25,16 +27,21 @@ class Pool:
 
     Args:
         path: the database.
+        threads: how many queries run at once.
+        connect: makes the connection of each thread.
 
     Attributes:
         refusal: once it is set, nothing is read any more, and this says why.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, *, threads: int = _THREADS, connect: Callable[[Path], sqlite3.Connection] = connect_reader
+    ) -> None:
         self._path = path
+        self._connect = connect
         self._own = threading.local()
         self._connections: list[sqlite3.Connection] = []
-        self._threads = ThreadPoolExecutor(_THREADS, "enactor-sqlite-reader")
+        self._threads = ThreadPoolExecutor(threads, "enactor-sqlite-reader")
         self.refusal: StoreFailed | None = None
 
     async def read(
@@ -47,6 +54,7 @@ class Pool:
 
         Raises:
             StoreFailed: the database cannot be read.
+            RecordDamaged: one of the records cannot.
         """
         if self.refusal is not None:
             raise StoreFailed(self.refusal.message)
@@ -56,13 +64,18 @@ class Pool:
                 return query(self._connection(), *args, **kwargs)
             except sqlite3.Error as error:
                 raise failure(str(self._path), error) from None
+            except msgspec.DecodeError:
+                raise RecordDamaged(
+                    f"A record in the database {self._path} cannot be read: it is damaged, or was changed by somebody "
+                    "else. Restore the database from a backup and start with --restored."
+                ) from None
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
 
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._own, "connection", None)
         if connection is None:
-            connection = self._own.connection = connect_reader(self._path)
+            connection = self._own.connection = self._connect(self._path)
             self._connections.append(connection)
         return connection
 

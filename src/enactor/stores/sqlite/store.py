@@ -8,17 +8,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from enactor.domain.action_type import ActionType
 from enactor.domain.approval import Approval
 from enactor.domain.budget import Budget
+from enactor.domain.containment import ContainedRun
 from enactor.domain.errors import StoreFailed
 from enactor.domain.intent import ActionIntent
-from enactor.domain.kill_switch import ContainedRun, KillSwitch
+from enactor.domain.kill_switch import KillSwitch
 from enactor.domain.ledger import LedgerEntry
 from enactor.domain.outcome import ActionOutcome
-from enactor.domain.paging import Position, page_of, page_position, page_token, require_limit
+from enactor.domain.paging import page_of
 from enactor.domain.policy import PolicySet
 from enactor.domain.time import normal
 from enactor.ports.clock import Clock
@@ -38,7 +37,7 @@ from enactor.stores.sqlite.commands import prepare
 from enactor.stores.sqlite.errors import failure
 from enactor.stores.sqlite.files import connect_writer, require_sqlite
 from enactor.stores.sqlite.lock import FileLock
-from enactor.stores.sqlite.log_store import LogReaders
+from enactor.stores.sqlite.log_store import LedgerReaders, Listing
 from enactor.stores.sqlite.memory import Memory
 from enactor.stores.sqlite.migrate import migrate, migrations
 from enactor.stores.sqlite.news import News
@@ -48,8 +47,10 @@ from enactor.stores.sqlite.writer import Writer
 _AFTER_EVERYTHING: Final = "\U0010ffff"
 
 
-class SqliteStore(LogReaders):
+class SqliteStore(LedgerReaders):
     """A `Store` in one file, which this process has for itself. Opened with `open`."""
+
+    exclusive: Final = True
 
     def __init__(
         self,
@@ -151,7 +152,7 @@ class SqliteStore(LogReaders):
     async def list_executions(
         self, tenant_id: str, where: ExecutionFilter, limit: int, page_token: str | None
     ) -> Page[ExecutionRow]:
-        listing = _Listing("executions", tenant_id, where, (str,), limit, page_token)
+        listing = Listing("executions", tenant_id, where, (str,), limit, page_token)
         before = str(listing.after[0]) if listing.after else _AFTER_EVERYTHING
         rows = await self._pool.read(listings.executions, tenant_id, where, limit + 1, before)
         return Page(*page_of(rows, limit, listing.token, lambda row: (row.intent.action_intent_id,)))
@@ -172,7 +173,7 @@ class SqliteStore(LogReaders):
         return found
 
     async def list_action_types(self, tenant_id: str, limit: int, page_token: str | None) -> Page[ActionType]:
-        listing = _Listing("action-types", tenant_id, None, (str, str), limit, page_token)
+        listing = Listing("action-types", tenant_id, None, (str, str), limit, page_token)
         found = await self._pool.read(listings.action_types, tenant_id, limit + 1, listing.after or ("", ""))
         return Page(*page_of(found, limit, listing.token, lambda entry: (entry.action_type, entry.tenant_id)))
 
@@ -187,10 +188,11 @@ class SqliteStore(LogReaders):
         self, tenant_id: str, scope: str, since: str, limit: int, page_token: str | None
     ) -> Page[ContainedRun]:
         since = normal(since)
-        listing = _Listing("runs", tenant_id, [scope, since], (str,), limit, page_token)
-        after = str(listing.after[0]) if listing.after else ""
-        found = await self._pool.read(listings.runs_in_scope, tenant_id, scope, since, limit + 1, after)
-        return Page(*page_of(found, limit, listing.token, lambda run: (run.action_intent_id,)))
+        listing = Listing("runs", tenant_id, [scope, since], (str, int), limit, page_token)
+        found = await self._pool.read(
+            listings.runs_in_scope, tenant_id, scope, since, limit + 1, listing.after or ("", 0)
+        )
+        return Page(*page_of(found, limit, listing.token, lambda run: run.position))
 
     async def budgets(self, tenant_id: str) -> tuple[tuple[Budget, int], ...]:
         return await self._pool.read(point_reads.budgets, tenant_id, self._clock.now_ms())
@@ -212,25 +214,12 @@ class SqliteStore(LogReaders):
     async def list_objects(
         self, tenant_id: str, object_type: str, account_ids: tuple[str, ...] | None, limit: int, page_token: str | None
     ) -> Page[InternalObject]:
-        listing = _Listing("objects", tenant_id, [object_type, account_ids], (str, str), limit, page_token)
+        listing = Listing("objects", tenant_id, [object_type, account_ids], (str, str), limit, page_token)
         before = listing.after or (_AFTER_EVERYTHING, _AFTER_EVERYTHING)
         found = await self._pool.read(listings.objects, tenant_id, object_type, account_ids, limit + 1, before)
         return Page(*page_of(found, limit, listing.token, lambda made: (made.created_at, made.object_id)))
 
     # -- ledger and events ---------------------------------------------------------------------------------------
-
-    async def ledger(
-        self, tenant_id: str, where: LedgerFilter, limit: int, page_token: str | None
-    ) -> Page[LedgerEntry]:
-        where = msgspec.structs.replace(
-            where,
-            from_time=normal(where.from_time) if where.from_time else None,
-            to_time=normal(where.to_time) if where.to_time else None,
-        )
-        listing = _Listing("ledger", tenant_id, where, (int,), limit, page_token)
-        after = int(listing.after[0]) if listing.after else 0
-        found = await self._pool.read(ledger_reads.entries, tenant_id, where, limit + 1, after)
-        return Page(*page_of(found, limit, listing.token, lambda entry: (entry.position,)))
 
     async def entries_after(
         self, position: int, limit: int, tenant_id: str | None = None, action_intent_id: str | None = None
@@ -271,24 +260,13 @@ class SqliteStore(LogReaders):
     async def forget_undelivered(self, consumer: str, position: int) -> None:
         await self._writer.commit(prepare([configuration.ForgetUndelivered(consumer, position)]))
 
+    async def scrub(self) -> None:
+        """See `Store.scrub`. Writes the whole database anew, and empties the write-ahead log."""
+        await self._writer.scrub()
+
     async def info(self) -> StoreInfo:
         version, entries = await self._pool.read(point_reads.counts)
         return StoreInfo(kind="sqlite", location=str(self._path), schema_version=version, ledger_entries=entries)
-
-
-class _Listing:
-    """One page of a listing: where it begins, and the token of where it ends."""
-
-    def __init__(
-        self, name: str, tenant_id: str, where: object, kinds: tuple[type, ...], limit: int, token: str | None
-    ) -> None:
-        require_limit(limit)
-        self._bound = (name, tenant_id, where)
-        self.after: Position | None = page_position(token, *self._bound, kinds) if token is not None else None
-
-    def token(self, at: Position) -> str:
-        """The token for what follows `at`."""
-        return page_token(*self._bound, at)
 
 
 def _open(path: Path) -> tuple[FileLock, sqlite3.Connection]:
