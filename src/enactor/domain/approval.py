@@ -89,7 +89,7 @@ def approval_digest(intent: ActionIntent) -> str:
                 "connector_version": intent.connector_version,
                 "compensation": _canonical(intent.compensation),
                 "execution_policy": _canonical(intent.execution_policy),
-                "risk_class": intent.risk_class.value,
+                "risk_class": intent.risk_class,
                 "required_approvals": intent.required_approvals,
                 "policy_version": intent.policy_version,
                 "effect_key": intent.effect_key,

@@ -78,7 +78,8 @@ def canonical(value: Any) -> bytes:
 def own_json(value: Any) -> bytes:
     """The canonical JSON bytes of what the program itself put together: keys in ASCII, no floats, small integers.
 
-    Without the walk that `canonical` makes over values from outside; the form is the same. Texts may be from outside.
+    Without the walk that `canonical` makes over values from outside; the form is the same. Texts may be from outside,
+    and a member of an enumeration stands for its value.
 
     Raises:
         InvalidInput: a text in it is not Unicode.

@@ -7,20 +7,21 @@ import uuid
 from typing import Final
 
 INTENT_PREFIX: Final = "ai_"
+_48_BITS: Final = (1 << 48) - 1
+_62_BITS: Final = (1 << 62) - 1
 _INTENT_ID: Final = re.compile(r"ai_[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _NAME: Final = re.compile(r"[A-Za-z0-9.-][A-Za-z0-9_.-]{0,63}")
 
 
-def uuid7_hex(unix_ms: int, random_bytes: bytes) -> str:
-    """A UUIDv7 as 32 hexadecimal digits; also a valid W3C trace id.
+def uuid7(unix_ms: int, random_bytes: bytes) -> int:
+    """A UUIDv7 as a number of 128 bits. Its 32 hexadecimal digits are also a valid W3C trace id.
 
     Args:
         unix_ms: milliseconds since the epoch (48 bits are used).
-        random_bytes: ten random bytes.
+        random_bytes: ten random bytes, of which 74 bits are used.
     """
-    drawn = random_bytes.hex()
-    variant = "89ab"[int(drawn[3], 16) & 3]
-    return f"{unix_ms & 0xFFFFFFFFFFFF:012x}7{drawn[:3]}{variant}{drawn[4:19]}"
+    drawn = int.from_bytes(random_bytes)
+    return (unix_ms & _48_BITS) << 80 | 0x7 << 76 | (drawn >> 68) << 64 | 0b10 << 62 | drawn & _62_BITS
 
 
 def intent_id(uuid_hex: str) -> str:

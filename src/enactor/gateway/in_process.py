@@ -29,7 +29,8 @@ from enactor.domain.errors import ConfigurationError, ErrorClass, FailureCode, I
 from enactor.domain.mapping import is_secret_reference
 from enactor.domain.outcome import ObjectRef
 from enactor.domain.permit import CallResult
-from enactor.gateway.containing import class_of, contained, seconds_of
+from enactor.gateway.containing import class_of, seconds_of
+from enactor.gateway.deadlines import Deadlines
 from enactor.gateway.previews import read_preview
 from enactor.ports.secrets import SecretSource
 from enactor.ports.tools import NOT_OFFERED, CallRequest, LookUpResult, Reading, Reply, ToolDefinition
@@ -62,6 +63,7 @@ class InProcessToolPlane:
         self._secrets = secrets
         self._connectors = tuple(connectors)
         self._tools: dict[str, _Bound] = {}
+        self._deadlines = Deadlines()
         for connector in self._connectors:
             for method_name, (spec, method) in connector.tools().items():
                 bound = _bind(connector, method_name, spec, method)
@@ -132,9 +134,8 @@ class InProcessToolPlane:
         if not check():
             return _not_sent("TOO_LATE_TO_SEND", "The permit ran out before the call left.", retryable=True)
         try:
-            async with asyncio.timeout(request.timeout_seconds):
-                with contained():
-                    result = await bound.method(arguments, _tool_call(request, check))
+            told = _tool_call(request, check)
+            result = await self._deadlines.within(request.timeout_seconds, bound.method, arguments, told)
             if isinstance(result, ToolResult):
                 return _done(result)
         except NotSent as error:
@@ -172,9 +173,8 @@ class InProcessToolPlane:
             return LookUpResult(found=None, message="The tool cannot be looked up.")
         try:
             arguments = await self._arguments(bound, request)
-            async with asyncio.timeout(request.timeout_seconds):
-                with contained():
-                    answer = await bound.look_up(arguments, _tool_call(request, lambda: True))
+            told = _tool_call(request, lambda: True)
+            answer = await self._deadlines.within(request.timeout_seconds, bound.look_up, arguments, told)
             if isinstance(answer, Found):
                 return LookUpResult(found=True, refs=tuple(_clean_ref(ref) for ref in answer.refs))
         except Exception as error:  # noqa: BLE001 - a look-up that fails in any way cannot tell
@@ -197,7 +197,8 @@ class InProcessToolPlane:
                 error.message if isinstance(error, ConfigurationError) else "The arguments no longer fit the tool."
             )
             return Reading(error_class=ErrorClass.VALIDATION, error_code="ARGUMENTS_UNUSABLE", message=message)
-        return await read_preview(bound.preview, arguments, _tool_call(request, lambda: True), kept)
+        told = _tool_call(request, lambda: True)
+        return await read_preview(self._deadlines, bound.preview, arguments, told, kept)
 
     async def close(self) -> None:
         """Lets every connector let go of its connections."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final
@@ -13,7 +12,8 @@ from pydantic import BaseModel
 from enactor.connectors.sdk import NotSent, PreviewResult, Refused, ToolCall
 from enactor.domain.canonical import canonical
 from enactor.domain.errors import EnactorError, ErrorClass, FailureCode
-from enactor.gateway.containing import class_of, contained, seconds_of
+from enactor.gateway.containing import class_of, seconds_of
+from enactor.gateway.deadlines import Deadlines
 from enactor.ports.tools import Reading
 
 _log = logging.getLogger("enactor.gateway")
@@ -22,7 +22,11 @@ _HIDDEN: Final = "(secret)"
 
 
 async def read_preview(
-    preview: Callable[..., Awaitable[Any]], arguments: BaseModel, call: ToolCall, secrets: Collection[str]
+    deadlines: Deadlines,
+    preview: Callable[..., Awaitable[Any]],
+    arguments: BaseModel,
+    call: ToolCall,
+    secrets: Collection[str],
 ) -> Reading:
     """What a connector's preview method reads, or why it could not.
 
@@ -31,9 +35,7 @@ async def read_preview(
         secrets: values that went into the arguments in place of references, and must come out nowhere.
     """
     try:
-        async with asyncio.timeout(call.timeout_seconds):
-            with contained():
-                found = await preview(arguments, call)
+        found = await deadlines.within(call.timeout_seconds, preview, arguments, call)
     except Refused as error:
         return Reading(
             retryable=bool(error.retryable) or isinstance(error, NotSent),

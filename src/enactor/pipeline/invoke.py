@@ -145,7 +145,7 @@ def _call(
                 LedgerEvent.WRITE_PERMITTED,
                 {
                     "call_no": permit.call_no,
-                    "purpose": plan.purpose.value,
+                    "purpose": plan.purpose,
                     "fence": permit.fence,
                     "idempotency_key": permit.idempotency_key,
                     "call_not_after": permit.call_not_after,
@@ -283,7 +283,7 @@ def looked_up(turn: LookUp, reads: Reads, ctx: Context, asked_at: int, answer: L
         reads.intent,
         LedgerEvent.LOOKUP_PERFORMED,
         {
-            "purpose": plan.purpose.value,
+            "purpose": plan.purpose,
             "tool_name": plan.tool_name,
             "idempotency_key": plan.idempotency_key,
             "found": answer.found,
@@ -312,7 +312,7 @@ def _look_up_put_off(plan: Plan, run: Run, reads: Reads, ctx: Context, answer: L
         run,
         reads.intent,
         LedgerEvent.EXECUTION_DEFERRED,
-        {"reason": answer.deferred_reason, "until": rfc3339(until), "purpose": plan.purpose.value, "look_up": True},
+        {"reason": answer.deferred_reason, "until": rfc3339(until), "purpose": plan.purpose, "look_up": True},
     )
     asked = max(permit.reply_not_after for permit in of_purpose(run.permits, plan.purpose))
     if run.lock.status is RunStatus.RUNNING and until <= asked + ctx.settings.look_up_patience_ms:

@@ -125,7 +125,7 @@ def _stands(
     run: Run, reads: Reads, ctx: Context, status: CompensationStatus, reason: str, commands: tuple[Command, ...]
 ) -> End:
     entry = ctx.entry(
-        run, reads.intent, LedgerEvent.COMPENSATION_FAILED, {"compensation_status": status.value, "reason": reason}
+        run, reads.intent, LedgerEvent.COMPENSATION_FAILED, {"compensation_status": status, "reason": reason}
     )
     ending = Ending(
         RunStatus.FAILED,

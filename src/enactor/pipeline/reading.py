@@ -93,7 +93,7 @@ def _unread(run: Run, reads: Reads, ctx: Context, answer: Reading) -> Turn:
         run,
         reads.intent,
         LedgerEvent.EXECUTION_DEFERRED,
-        {"reason": reason, "deferral": failed, "delay_ms": delay, "purpose": Purpose.EFFECT.value},
+        {"reason": reason, "deferral": failed, "delay_ms": delay, "purpose": Purpose.EFFECT},
     )
     return wait(run, ctx, ctx.now_ms() + delay, reason, (entry, deferred))
 

@@ -111,7 +111,7 @@ def finish(run: Run, reads: Reads, ctx: Context, ending: Ending, commands: tuple
     if run.run_number > 1 and ending.status is not RunStatus.IN_DOUBT:
         replayed = ending.status is RunStatus.SUCCEEDED
         event = LedgerEvent.REPLAY_COMPLETED if replayed else LedgerEvent.REPLAY_FAILED
-        entries.append(ctx.entry(ended, intent, event, {"status": ending.status.value}))
+        entries.append(ctx.entry(ended, intent, event, {"status": ending.status}))
     return End(
         run=ended,
         commands=(
@@ -136,7 +136,7 @@ def _still_unknown(run: Run) -> tuple[Command, ...]:
 
 def _facts(outcome: ActionOutcome) -> dict[str, Any]:
     facts: dict[str, Any] = {
-        "status": outcome.status.value,
+        "status": outcome.status,
         "outcome_revision": outcome.outcome_revision,
         "attempt_count": outcome.attempt_count,
         "tool_run_ref": outcome.tool_run_ref,
@@ -147,7 +147,7 @@ def _facts(outcome: ActionOutcome) -> dict[str, Any]:
         facts["error_class"] = outcome.error_class
         facts["error_message"] = outcome.error_message
     if outcome.compensation_status is not CompensationStatus.NONE:
-        facts["compensation_status"] = outcome.compensation_status.value
+        facts["compensation_status"] = outcome.compensation_status
         facts["compensation_error"] = outcome.compensation_error
     return facts
 

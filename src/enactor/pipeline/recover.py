@@ -106,7 +106,7 @@ def _take_over(run: Run, reads: Reads, ctx: Context, earlier: Earlier) -> Turn:
             LedgerEvent.LEASE_TAKEN_OVER,
             {
                 "fence": run.lock.fence,
-                "earlier_caller": earlier.value,
+                "earlier_caller": earlier,
                 "unknown_calls": [permit.call_no for permit in run.permits if in_doubt(permit)],
             },
         )
@@ -144,8 +144,8 @@ def late_result(run: Run, reads: Reads, ctx: Context, permit: WritePermit, reply
             {
                 "call_no": permit.call_no,
                 "fence": permit.fence,
-                "purpose": permit.purpose.value,
-                "result": reply.result.value,
+                "purpose": permit.purpose,
+                "result": reply.result,
                 "external_object_refs": [list(ref.identity) for ref in reply.refs],
                 "incident": collided or (done and not confirmed and _was_denied(run, stored, known)),
             },

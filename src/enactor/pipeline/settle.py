@@ -73,15 +73,15 @@ def _with_error(run: Run, reply: Reply) -> Run:
 def _facts(plan: Plan, permit: WritePermit, reply: Reply) -> dict[str, object]:
     facts: dict[str, object] = {
         "call_no": permit.call_no,
-        "purpose": plan.purpose.value,
+        "purpose": plan.purpose,
         "tool_name": plan.tool_name,
-        "result": reply.result.value,
+        "result": reply.result,
         "external_object_refs": [list(ref.identity) for ref in reply.refs],
     }
     if reply.error_code:
         facts |= {"error_code": reply.error_code, "retryable": reply.retryable, "error_message": reply.message}
     if reply.error_class:
-        facts["error_class"] = reply.error_class.value
+        facts["error_class"] = reply.error_class
     if reply.partial:
         facts["partial"] = True
     return facts
@@ -102,7 +102,7 @@ def _retry(plan: Plan, run: Run, reads: Reads, ctx: Context, reply: Reply, comma
         run,
         reads.intent,
         LedgerEvent.TOOL_RETRY_SCHEDULED,
-        {"retry": calls, "delay_ms": delay, "error_code": reply.error_code, "purpose": plan.purpose.value},
+        {"retry": calls, "delay_ms": delay, "error_code": reply.error_code, "purpose": plan.purpose},
     )
     return wait(run, ctx, ctx.now_ms() + delay, reason, (*commands, entry))
 
@@ -131,7 +131,7 @@ def _deferred(plan: Plan, run: Run, reads: Reads, ctx: Context, reply: Reply, co
             "deferral": count,
             "delay_ms": delay,
             "until": rfc3339(until),
-            "purpose": plan.purpose.value,
+            "purpose": plan.purpose,
         },
     )
     return wait(run, ctx, until, reply.deferred_reason, (*commands, entry))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, Protocol
 
-from enactor.domain.ids import uuid7_hex
+from enactor.domain.ids import uuid7
 
 
 class Clock(Protocol):
@@ -59,7 +59,7 @@ class Ids:
         """A new UUIDv7 as 32 hexadecimal digits, later than every one this object made before."""
         now = self._clock.now_ms()
         if now > self._at:
-            self._at, self._last = now, int(uuid7_hex(now, self._randomness.bytes(10)), 16) & ~_GUARD
+            self._at, self._last = now, uuid7(now, self._randomness.bytes(10)) & ~_GUARD
         else:
             step = next(self._steps, None)
             if step is None:

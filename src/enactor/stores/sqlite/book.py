@@ -85,7 +85,7 @@ class Book:
                     record.action_intent_id,
                     sequence,
                     record.run_number,
-                    record.event_type.value,
+                    str(record.event_type),
                     record.timestamp,
                     record.actor,
                     record.trace_id,
@@ -111,7 +111,8 @@ class Book:
         """What the batch that has just been committed changed. To be called when nothing is pending."""
         news, self.news = self.news, News()
         news.position = self.shared.position
-        self.states.trim()
+        self.states.trim(self.shared.over)
+        self.shared.over.clear()
         return news
 
     def stored(self, query: str, key: Row) -> str:

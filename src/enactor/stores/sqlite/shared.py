@@ -36,6 +36,8 @@ class Shared:
     def __init__(self) -> None:
         self.switches: dict[str, KillSwitch] = {}
         self.position = 0
+        self.over: list[str] = []
+        """The intents that were over when they were written last."""
         self._covered = (0, 0)
         self._rows: Rows
         self._pending: Counter[tuple[str, ...]] = Counter()
@@ -77,6 +79,8 @@ class Shared:
         if self._changed:
             for action_intent_id, state in self._changed.items():
                 self._number += state.write(action_intent_id, rows, self._number + 1)
+                if not state.listed:
+                    self.over.append(action_intent_id)
             self._changed.clear()
         if self._effect_keys:
             held = self._effect_keys.items()

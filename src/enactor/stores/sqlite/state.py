@@ -6,6 +6,7 @@ This process alone writes to the database, so what it has read or written stays 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Final, TypeVar
 
 from msgspec import Struct
@@ -64,7 +65,7 @@ class Facts(Struct, frozen=True, gc=False):
             intent.action_type,
             intent.connector_id,
             str(intent.proposed_by),
-            intent.status.value,
+            str(intent.status),
             int(intent.shadow),
             intent.expires_at_epoch,
             intent.revision,
@@ -204,7 +205,7 @@ class IntentState:
 def _progress(attempt: ExecutionAttempt | None) -> Row:
     if attempt is None:
         return "", 0, "", 0, 0
-    return attempt.status.value, attempt.run_number, attempt.updated_at, attempt.resume_at, attempt.deadline_at
+    return str(attempt.status), attempt.run_number, attempt.updated_at, attempt.resume_at, attempt.deadline_at
 
 
 class States:
@@ -243,8 +244,10 @@ class States:
             }
         return state.decisions
 
-    def trim(self) -> None:
-        """Forgets what was read longest ago. To be called when nothing is pending."""
+    def trim(self, over: Iterable[str]) -> None:
+        """Forgets what is over, and what was read longest ago. To be called when nothing is pending."""
+        for action_intent_id in over:
+            self._states.pop(action_intent_id, None)
         while len(self._states) > _KEPT:
             self._states.popitem(last=False)
 
