@@ -148,9 +148,10 @@ def test_the_position_is_the_stores_own() -> None:
     assert first_fault([replace(entry, position=entry.position + 100) for entry in chain()]) is None
 
 
-def test_the_hash_is_over_canonical_json() -> None:
+@pytest.mark.parametrize("actor", ["enactor", 'dev:"\\/\b\f\n\r\t\x00\x1f\x7f', "Zoë \u2028 \ufeff \U0001f512"])
+def test_the_hash_is_over_canonical_json(actor: str) -> None:
     """Another implementation can check it: SHA-256 over the RFC 8785 form of all but data, salt, hash, position."""
-    entry = chain()[2]
+    entry = chain(actor=actor)[2]
     covered = {
         name: getattr(entry, name)
         for name in LedgerEntry.__struct_fields__

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Final
 
-import orjson
+import msgspec
 from msgspec import Struct
 
 from enactor.domain.canonical import canonical, own_json
@@ -143,25 +143,47 @@ def record(
     )
 
 
+class _Hashed(Struct, frozen=True, gc=False):
+    """What an entry's hash covers, in the order of RFC 8785."""
+
+    account_id: str
+    action_intent_id: str
+    actor: str
+    data_commitment: str
+    decision_trace_id: str
+    entry_id: str
+    event_type: str
+    prev_hash: str
+    run_number: int
+    seq: int
+    sequence: int
+    tenant_id: str
+    timestamp: str
+    trace_id: str
+
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
 def hashed_bytes(entry: LedgerRecord, seq: int, sequence: int, prev_hash: str) -> bytes:
     """What an entry's hash covers: the RFC 8785 form of everything but data, salt and position."""
-    return orjson.dumps(
-        {
-            "account_id": entry.account_id,
-            "action_intent_id": entry.action_intent_id,
-            "actor": entry.actor,
-            "data_commitment": entry.data_commitment,
-            "decision_trace_id": entry.decision_trace_id,
-            "entry_id": entry.entry_id,
-            "event_type": entry.event_type,
-            "prev_hash": prev_hash,
-            "run_number": entry.run_number,
-            "seq": seq,
-            "sequence": sequence,
-            "tenant_id": entry.tenant_id,
-            "timestamp": entry.timestamp,
-            "trace_id": entry.trace_id,
-        }
+    return _encode(
+        _Hashed(
+            entry.account_id,
+            entry.action_intent_id,
+            entry.actor,
+            entry.data_commitment,
+            entry.decision_trace_id,
+            entry.entry_id,
+            entry.event_type,
+            prev_hash,
+            entry.run_number,
+            seq,
+            sequence,
+            entry.tenant_id,
+            entry.timestamp,
+            entry.trace_id,
+        )
     )
 
 

@@ -142,29 +142,26 @@ class LocalEngine:
     async def _work(self) -> None:
         """Drives queued runs until there are none, and counts as a worker no longer than that."""
         try:
-            await self._drive_queued()
+            while self._queue and self._accepting:
+                ticket = self._queue.get()
+                ticket.running, ticket.again = True, False
+                try:
+                    driven = await self._driver.drive(ticket.request, ticket.earlier, ticket.held_fence)
+                except StoreFailed as error:
+                    self._fail(error)
+                    return
+                except EnactorError as error:
+                    _log.info("run of %s not started: %s", ticket.request.action_intent_id, error.error_code)
+                    driven = Driven(Progress.NOTHING)
+                except Exception as error:  # noqa: BLE001 - whatever a run does, the others go on
+                    # The run keeps its lock; past its deadline the sweeper finds it, and nothing it did is lost.
+                    _log.error("run of %s stopped by %s", ticket.request.action_intent_id, type(error).__name__)
+                    driven = Driven(Progress.NOTHING)
+                self._after(ticket, driven)
         finally:
             task = asyncio.current_task()
             if task is not None:
                 self._workers.discard(task)
-
-    async def _drive_queued(self) -> None:
-        while self._queue and self._accepting:
-            ticket = self._queue.get()
-            ticket.running, ticket.again = True, False
-            try:
-                driven = await self._driver.drive(ticket.request, ticket.earlier, ticket.held_fence)
-            except StoreFailed as error:
-                self._fail(error)
-                return
-            except EnactorError as error:
-                _log.info("run of %s not started: %s", ticket.request.action_intent_id, error.error_code)
-                driven = Driven(Progress.NOTHING)
-            except Exception as error:  # noqa: BLE001 - whatever a run does, the others go on
-                # The run keeps its lock; past its deadline the sweeper finds it, and nothing it did is lost.
-                _log.error("run of %s stopped by %s", ticket.request.action_intent_id, type(error).__name__)
-                driven = Driven(Progress.NOTHING)
-            self._after(ticket, driven)
 
     def _after(self, ticket: _Ticket, driven: Driven) -> None:
         ticket.running = False
