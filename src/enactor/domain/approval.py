@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from enactor.domain.action_type import Compensation, WriteSemantics
-from enactor.domain.canonical import fragment, own_json, sha256_hex
+from enactor.domain.canonical import canonical, in_order, sha256_hex
 from enactor.domain.intent import ActionIntent, ExecutionPolicy
 from enactor.domain.principal import PrincipalRef
 
@@ -51,10 +50,40 @@ class Approval(Struct, frozen=True, kw_only=True):
     subject_digest: str = ""
 
 
+class _Bound(Struct, frozen=True, gc=False):
+    """What a digest binds, in the order of RFC 8785. A member that is UNSET is none."""
+
+    account_id: str
+    action_intent_id: str
+    action_type: str
+    argument_bytes: str
+    compensation: Raw
+    connector_id: str
+    connector_version: str
+    definition_hash: str
+    effect_key: str | None
+    execution_policy: Raw
+    expires_at_epoch: int
+    policy_version: str
+    preview: str | None
+    proposed_by: tuple[str, str]
+    registry_version: int
+    required_approvals: int
+    revision: int
+    risk_class: str
+    shadow: bool
+    target: tuple[str, str, str] | None
+    tenant_id: str
+    tool_name: str
+    tool_schema_version: str
+    undoes: Raw | UnsetType
+    write_semantics: Raw
+
+
 @lru_cache(maxsize=4_096)
-def _canonical(value: WriteSemantics | Compensation | ExecutionPolicy) -> Any:
+def _canonical(value: WriteSemantics | Compensation | ExecutionPolicy) -> Raw:
     """A frozen struct in its canonical form. The same few are in every digest, so they are kept."""
-    return fragment(msgspec.to_builtins(value))
+    return Raw(canonical(msgspec.to_builtins(value)))
 
 
 def approval_digest(intent: ActionIntent) -> str:
@@ -63,43 +92,36 @@ def approval_digest(intent: ActionIntent) -> str:
     Args:
         intent: any revision; its own `approval_digest` and its changing state (status, version) are not covered.
     """
-    preview, target = intent.preview, intent.target
-    # A member of its own only where there is one: what was approved before there were undos stays approved.
-    undoes = {"undoes": fragment(msgspec.to_builtins(intent.undoes))} if intent.undoes is not None else {}
-    bound = own_json(
-        [
-            "enactor/approval/v1",
-            intent.digest_salt,
-            {
-                **undoes,
-                "tenant_id": intent.tenant_id,
-                "account_id": intent.account_id,
-                "action_intent_id": intent.action_intent_id,
-                "revision": intent.revision,
-                "proposed_by": [intent.proposed_by.iss, intent.proposed_by.sub],
-                "action_type": intent.action_type,
-                "target": [target.entity_type, target.entity_id, target.source.value] if target else None,
-                "registry_version": intent.registry_version,
-                "tool_name": intent.tool_call.tool_name,
-                "tool_schema_version": intent.tool_call.tool_schema_version,
-                "definition_hash": intent.definition_hash,
-                "argument_bytes": intent.tool_call.argument_bytes,
-                "write_semantics": _canonical(intent.write_semantics),
-                "connector_id": intent.connector_id,
-                "connector_version": intent.connector_version,
-                "compensation": _canonical(intent.compensation),
-                "execution_policy": _canonical(intent.execution_policy),
-                "risk_class": intent.risk_class,
-                "required_approvals": intent.required_approvals,
-                "policy_version": intent.policy_version,
-                "effect_key": intent.effect_key,
-                "expires_at_epoch": intent.expires_at_epoch,
-                "preview": preview.hash if preview else None,
-                "shadow": intent.shadow,
-            },
-        ]
+    preview, target, call = intent.preview, intent.target, intent.tool_call
+    bound = _Bound(
+        account_id=intent.account_id,
+        action_intent_id=intent.action_intent_id,
+        action_type=intent.action_type,
+        argument_bytes=call.argument_bytes,
+        compensation=_canonical(intent.compensation),
+        connector_id=intent.connector_id,
+        connector_version=intent.connector_version,
+        definition_hash=intent.definition_hash,
+        effect_key=intent.effect_key,
+        execution_policy=_canonical(intent.execution_policy),
+        expires_at_epoch=intent.expires_at_epoch,
+        policy_version=intent.policy_version,
+        preview=preview.hash if preview else None,
+        proposed_by=(intent.proposed_by.iss, intent.proposed_by.sub),
+        registry_version=intent.registry_version,
+        required_approvals=intent.required_approvals,
+        revision=intent.revision,
+        risk_class=intent.risk_class,
+        shadow=intent.shadow,
+        target=(target.entity_type, target.entity_id, target.source) if target else None,
+        tenant_id=intent.tenant_id,
+        tool_name=call.tool_name,
+        tool_schema_version=call.tool_schema_version,
+        # A member of its own only where there is one: what was approved before there were undos stays approved.
+        undoes=Raw(canonical(msgspec.to_builtins(intent.undoes))) if intent.undoes is not None else UNSET,
+        write_semantics=_canonical(intent.write_semantics),
     )
-    return sha256_hex(bound)
+    return sha256_hex(in_order(["enactor/approval/v1", intent.digest_salt, bound]))
 
 
 def humans_approving(approvals: Sequence[Approval], intent: ActionIntent) -> frozenset[PrincipalRef]:

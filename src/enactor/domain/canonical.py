@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
+import msgspec
 import orjson
 import rfc8785
 
@@ -17,6 +18,7 @@ from enactor.domain.errors import InvalidInput
 
 _MAX_SAFE: Final = 2**53 - 1
 _MAX_DEPTH: Final = 64
+_encode: Final = msgspec.json.Encoder().encode
 
 
 def _is_plain(value: Any, depth: int = 0) -> bool:
@@ -87,6 +89,20 @@ def own_json(value: Any) -> bytes:
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError as error:
+        raise InvalidInput("A text holds half a surrogate pair, which is not a character; remove it.") from error
+
+
+def in_order(value: Any) -> bytes:
+    """The canonical JSON bytes of structs of the program's own, whose members are declared in the order of RFC 8785.
+
+    As `own_json`, and faster where the members are always the same. A `msgspec.Raw` has to be canonical itself.
+
+    Raises:
+        InvalidInput: a text in it is not Unicode.
+    """
+    try:
+        return _encode(value)
+    except UnicodeEncodeError as error:
         raise InvalidInput("A text holds half a surrogate pair, which is not a character; remove it.") from error
 
 

@@ -11,10 +11,9 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct
 
-from enactor.domain.canonical import canonical, own_json
+from enactor.domain.canonical import canonical, in_order, own_json
 
 GENESIS: Final = "0" * 64
 TENANT_CHAIN: Final = "_tenant"
@@ -162,12 +161,9 @@ class _Hashed(Struct, frozen=True, gc=False):
     trace_id: str
 
 
-_encode: Final = msgspec.json.Encoder().encode
-
-
 def hashed_bytes(entry: LedgerRecord, seq: int, sequence: int, prev_hash: str) -> bytes:
     """What an entry's hash covers: the RFC 8785 form of everything but data, salt and position."""
-    return _encode(
+    return in_order(
         _Hashed(
             entry.account_id,
             entry.action_intent_id,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -102,7 +102,9 @@ class Driver:
         self.ctx = ctx
         self._entries: OrderedDict[tuple[str, str, int], ActionType] = OrderedDict()
 
-    async def drive(self, request: RunRequest, earlier: Earlier = Earlier.UNKNOWN, held_fence: int = 0) -> Driven:
+    def drive(
+        self, request: RunRequest, earlier: Earlier = Earlier.UNKNOWN, held_fence: int = 0
+    ) -> Coroutine[Any, Any, Driven]:
         """Drives a run until it ends or has to wait.
 
         Args:
@@ -114,7 +116,7 @@ class Driver:
             IntentNotFound, ApprovalStale: there is nothing to run, or no approval in force; nothing was changed.
             StoreFailed: the store cannot tell what happened; the process has to stop.
         """
-        return await self.race(Drive(self, request, earlier, held_fence))
+        return self.race(Drive(self, request, earlier, held_fence))
 
     @staticmethod
     async def race(drive: Drive) -> Driven:

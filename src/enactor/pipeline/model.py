@@ -12,9 +12,10 @@ from msgspec import Struct
 
 from enactor.domain.action_type import ActionType
 from enactor.domain.attempt import ExecutionAttempt
+from enactor.domain.canonical import own_json, sha256_hex
 from enactor.domain.intent import ActionIntent
 from enactor.domain.kill_switch import KillSwitch
-from enactor.domain.ledger import LedgerEvent, record
+from enactor.domain.ledger import LedgerEvent, LedgerRecord
 from enactor.domain.outcome import ActionOutcome
 from enactor.domain.permit import WritePermit
 from enactor.domain.time import rfc3339
@@ -141,10 +142,10 @@ class Context:
 
     def entry(self, run: Run, intent: ActionIntent, event: LedgerEvent, data: dict[str, Any]) -> AppendLedger:
         """A ledger entry about a run."""
+        body, salt = own_json(data), self.randomness.bytes(16)
         return AppendLedger(
-            record=record(
+            record=LedgerRecord(
                 entry_id=self.ids.new(),
-                salt=self.randomness.bytes(16),
                 tenant_id=intent.tenant_id,
                 account_id=intent.account_id,
                 event_type=event,
@@ -154,8 +155,9 @@ class Context:
                 decision_trace_id=intent.trace_id,
                 action_intent_id=intent.action_intent_id,
                 run_number=run.run_number,
-                data=data,
-                from_outside=False,
+                data=body.decode(),
+                salt=salt.hex(),
+                data_commitment=sha256_hex(salt + body),
             )
         )
 
