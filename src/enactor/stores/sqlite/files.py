@@ -13,7 +13,8 @@ _OLDEST: Final = (3, 37, 0)
 BUSY_SECONDS: Final = 60.0
 """How long it is waited for another program to let go of the database."""
 
-_CHECKPOINT_PAGES: Final = 4_000
+_CHECKPOINT_PAGES: Final = 8_000
+"""So many pages of the log are put into the database at once: the more, the fewer of them have changed again since."""
 _KEPT_WAL_BYTES: Final = 64 * 1024 * 1024
 
 
