@@ -51,6 +51,7 @@ bench-embedded: setup  ## the embedded default against its peers and against bar
 	@$(BIN)/python -m benchmarks.growth --finished $(FINISHED)
 	@$(BIN)/python -m benchmarks.http_api
 	@$(BIN)/python -m benchmarks.profile
+	@$(BIN)/python -m benchmarks.replay
 	@$(BIN)/python -m benchmarks.http_profile
 
 bench-gateway: setup  ## what a call through the gateway costs, against the bare MCP client

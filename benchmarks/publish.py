@@ -56,6 +56,9 @@ def main() -> int:
     http_profile = RESULTS / "http_profile.md"
     if http_profile.exists():
         put(ROOT / "docs" / "scaling.md", "http-profile", http_profile.read_text(encoding="utf-8"))
+    replay = RESULTS / "replay.md"
+    if replay.exists():
+        put(ROOT / "docs" / "scaling.md", "replay", replay.read_text(encoding="utf-8"))
     gateway = RESULTS / "gateway.md"
     if gateway.exists():
         measured = json.loads((RESULTS / "gateway.json").read_text())
