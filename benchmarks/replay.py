@@ -30,7 +30,7 @@ Statements = list[tuple[str, list[Any]]]
 
 _CHUNK = 100
 _LOG_PAGES = 10_000
-"""A log that has been as long as it gets is written over in place, which a disk takes half as long for as for growth."""
+"""A log that has been as long as it gets is written over in place: that takes the disk half as long as growth does."""
 _FLOOR, _REPLAY, _EXECUTION = "two bare commits", "statements replayed", "execution"
 
 
