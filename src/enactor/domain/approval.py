@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from enactor.domain.action_type import Compensation, WriteSemantics
-from enactor.domain.canonical import canonical, in_order, sha256_hex
+from enactor.domain.canonical import canonical, sha256_hex, struct_json
 from enactor.domain.intent import ActionIntent, ExecutionPolicy
 from enactor.domain.principal import PrincipalRef
 
@@ -121,7 +121,7 @@ def approval_digest(intent: ActionIntent) -> str:
         undoes=Raw(canonical(msgspec.to_builtins(intent.undoes))) if intent.undoes is not None else UNSET,
         write_semantics=_canonical(intent.write_semantics),
     )
-    return sha256_hex(in_order(["enactor/approval/v1", intent.digest_salt, bound]))
+    return sha256_hex(struct_json(["enactor/approval/v1", intent.digest_salt, bound]))
 
 
 def humans_approving(approvals: Sequence[Approval], intent: ActionIntent) -> frozenset[PrincipalRef]:

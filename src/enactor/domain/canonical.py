@@ -89,21 +89,25 @@ def own_json(value: Any) -> bytes:
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError as error:
-        raise InvalidInput("A text holds half a surrogate pair, which is not a character; remove it.") from error
+        raise _not_unicode() from error
 
 
-def in_order(value: Any) -> bytes:
-    """The canonical JSON bytes of structs of the program's own, whose members are declared in the order of RFC 8785.
+def struct_json(value: Any) -> bytes:
+    """The JSON bytes of structs of the program's own.
 
-    As `own_json`, and faster where the members are always the same. A `msgspec.Raw` has to be canonical itself.
+    They are canonical where the members are declared in the order of RFC 8785 and every `msgspec.Raw` is canonical.
 
     Raises:
-        InvalidInput: a text in it is not Unicode.
+        InvalidInput: a text in it is not Unicode, as with half a surrogate pair.
     """
     try:
         return _encode(value)
-    except UnicodeEncodeError as error:
-        raise InvalidInput("A text holds half a surrogate pair, which is not a character; remove it.") from error
+    except UnicodeEncodeError:
+        raise _not_unicode() from None
+
+
+def _not_unicode() -> InvalidInput:
+    return InvalidInput("A text holds half a surrogate pair, which is not a character; remove it.")
 
 
 def fragment(value: Any) -> Any:

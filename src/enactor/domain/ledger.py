@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from enactor.domain.canonical import canonical, in_order, own_json
+from enactor.domain.canonical import canonical, own_json, struct_json
 
 GENESIS: Final = "0" * 64
 TENANT_CHAIN: Final = "_tenant"
@@ -163,7 +163,7 @@ class _Hashed(Struct, frozen=True, gc=False):
 
 def hashed_bytes(entry: LedgerRecord, seq: int, sequence: int, prev_hash: str) -> bytes:
     """What an entry's hash covers: the RFC 8785 form of everything but data, salt and position."""
-    return in_order(
+    return struct_json(
         _Hashed(
             entry.account_id,
             entry.action_intent_id,

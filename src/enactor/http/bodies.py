@@ -6,7 +6,7 @@ import json
 from typing import Any, Final, TypeVar
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from enactor.domain.errors import InvalidInput, PayloadTooLarge
 from enactor.http.context import deps_of
@@ -39,22 +39,9 @@ async def read_body(request: Request, decoder: msgspec.json.Decoder[Body], *, em
         InvalidInput: it is not JSON, an object names a member twice, or it does not fit the type.
         PayloadTooLarge: it is nested too deeply.
     """
-    body = await _whole(request) or empty
+    body = await request.body() or empty
     require_json(body, deps_of(request).settings.max_body_depth)
     return decode(body, decoder)
-
-
-async def _whole(request: Request) -> bytes:
-    """Every byte of a body. Raises `ClientDisconnect`."""
-    parts: list[bytes] = []
-    more = True
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        parts.append(message.get("body", b""))
-        more = message.get("more_body", False)
-    return b"".join(parts)
 
 
 def require_json(body: bytes, deepest: int) -> None:

@@ -28,7 +28,18 @@ from enactor.domain.permit import (
 from enactor.domain.time import rfc3339
 from enactor.pipeline import partial, undoing
 from enactor.pipeline.calls import Plan, new_permit, plan_of, request_for
-from enactor.pipeline.model import Call, Context, LookUp, Reads, Run, Turn, Wait, with_attempt, with_permit
+from enactor.pipeline.model import (
+    Call,
+    Context,
+    LookUp,
+    Reads,
+    Run,
+    Turn,
+    Wait,
+    calls_of_this_run,
+    with_attempt,
+    with_permit,
+)
 from enactor.pipeline.preflight import refusal
 from enactor.pipeline.record import Ending, finish
 from enactor.pipeline.retries import wait
@@ -83,11 +94,6 @@ def repeat_of(
 def calls_made(permits: tuple[WritePermit, ...], run: Run) -> int:
     """How many calls of the run count against its retries; being put off by a closed door does not."""
     return calls_of_this_run(permits, run) - run.lock.deferral_count
-
-
-def calls_of_this_run(permits: tuple[WritePermit, ...], run: Run) -> int:
-    """How many of the permits are of the run's own number."""
-    return len([permit for permit in permits if permit.run_number == run.run_number])
 
 
 def _call(
@@ -252,7 +258,7 @@ def done_with(
     if done is None:
         raise RuntimeError("nothing was done")
     for permit in permits:
-        if permit is not done and permit.result is CallResult.UNKNOWN and in_doubt(permit):
+        if permit.result is CallResult.UNKNOWN and in_doubt(permit):
             same = msgspec.structs.replace(permit, settled_by=SettledBy.SAME_KEY_DONE)
             settle = SettlePermit(permit=same, expected=CallResult.UNKNOWN, expected_fence=run.lock.fence)
             commands = (*commands, settle)

@@ -12,10 +12,9 @@ from msgspec import Struct
 
 from enactor.domain.action_type import ActionType
 from enactor.domain.attempt import ExecutionAttempt
-from enactor.domain.canonical import own_json, sha256_hex
 from enactor.domain.intent import ActionIntent
 from enactor.domain.kill_switch import KillSwitch
-from enactor.domain.ledger import LedgerEvent, LedgerRecord
+from enactor.domain.ledger import LedgerEvent, record
 from enactor.domain.outcome import ActionOutcome
 from enactor.domain.permit import WritePermit
 from enactor.domain.time import rfc3339
@@ -142,10 +141,10 @@ class Context:
 
     def entry(self, run: Run, intent: ActionIntent, event: LedgerEvent, data: dict[str, Any]) -> AppendLedger:
         """A ledger entry about a run."""
-        body, salt = own_json(data), self.randomness.bytes(16)
         return AppendLedger(
-            record=LedgerRecord(
+            record=record(
                 entry_id=self.ids.new(),
+                salt=self.randomness.bytes(16),
                 tenant_id=intent.tenant_id,
                 account_id=intent.account_id,
                 event_type=event,
@@ -155,9 +154,8 @@ class Context:
                 decision_trace_id=intent.trace_id,
                 action_intent_id=intent.action_intent_id,
                 run_number=run.run_number,
-                data=body.decode(),
-                salt=salt.hex(),
-                data_commitment=sha256_hex(salt + body),
+                data=data,
+                from_outside=False,
             )
         )
 
@@ -245,6 +243,11 @@ def with_permit(run: Run, permit: WritePermit) -> Run:
     others = [known for known in run.permits if known.call_no != permit.call_no]
     permits = tuple(sorted([*others, permit], key=attrgetter("call_no"))) if others else (permit,)
     return msgspec.structs.replace(run, permits=permits, absent_at=None, cannot_tell=False, target_read=False)
+
+
+def calls_of_this_run(permits: Sequence[WritePermit], run: Run) -> int:
+    """How many of the permits are of the run's own number."""
+    return len([permit for permit in permits if permit.run_number == run.run_number])
 
 
 def call_numbers(permits: Sequence[WritePermit]) -> int:

@@ -14,7 +14,7 @@ from enactor.domain.ledger import LedgerEvent
 from enactor.domain.outcome import ActionOutcome, CompensationStatus, ObjectRef, tool_run_ref
 from enactor.domain.permit import CallResult, Purpose, WritePermit, in_doubt, may_end_clean, of_purpose
 from enactor.pipeline import undoing
-from enactor.pipeline.model import Context, End, Reads, Run
+from enactor.pipeline.model import Context, End, Reads, Run, calls_of_this_run
 from enactor.ports.commands import Command, RecordOutcome, SettlePermit, UpdateAttempt
 
 _EVENTS: Final[dict[RunStatus, LedgerEvent]] = {
@@ -68,7 +68,7 @@ def finish(run: Run, reads: Reads, ctx: Context, ending: Ending, commands: tuple
     ending = honest(run, ending)
     intent, lock = reads.intent, run.lock
     now = ctx.now()
-    calls = len([permit for permit in run.permits if permit.run_number == run.run_number])
+    calls = calls_of_this_run(run.permits, run)
     attempt = msgspec.structs.replace(
         lock,
         status=ending.status,

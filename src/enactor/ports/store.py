@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from enactor.domain.action_type import ActionType
@@ -24,6 +25,7 @@ from enactor.domain.merkle import Place
 from enactor.domain.outcome import ActionOutcome
 from enactor.domain.permit import WritePermit
 from enactor.domain.policy import PolicySet
+from enactor.domain.time import normal
 from enactor.ports.commands import Command, InternalObject, RequestKey
 
 Item = TypeVar("Item")
@@ -82,6 +84,14 @@ class LedgerFilter(Struct, frozen=True, kw_only=True):
     event_type: LedgerEvent | None = None
     from_time: str | None = None
     to_time: str | None = None
+
+    def normal(self) -> LedgerFilter:
+        """The same filter with instants that compare as text. Raises `ValueError` when one is not RFC 3339."""
+        return msgspec.structs.replace(
+            self,
+            from_time=normal(self.from_time) if self.from_time else None,
+            to_time=normal(self.to_time) if self.to_time else None,
+        )
 
 
 class RunDue(Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from enactor.domain.action_type import ActionType
 from enactor.domain.approval import Approval
 from enactor.domain.attempt import ExecutionAttempt
 from enactor.domain.budget import Budget
-from enactor.domain.errors import InvalidInput
+from enactor.domain.canonical import struct_json
 from enactor.domain.intent import ActionIntent
 from enactor.domain.kill_switch import KillSwitch
 from enactor.domain.ledger import LedgerEntry
@@ -39,7 +39,6 @@ ARTIFACT: Final = "artifact"
 _PUT_ASIDE_FROM: Final = 300_000
 """Bytes, packed; the rest is for what stands beside it."""
 
-_encoder: Final = msgspec.json.Encoder()
 _decoders: Final[dict[type, msgspec.json.Decoder[Any]]] = {
     kind: msgspec.json.Decoder(kind)
     for kind in (
@@ -65,10 +64,7 @@ _decoders: Final[dict[type, msgspec.json.Decoder[Any]]] = {
 
 def text_of(record: object) -> str:
     """The record as JSON. Raises `InvalidInput` when a text in it is not Unicode, as with half a surrogate pair."""
-    try:
-        return _encoder.encode(record).decode()
-    except UnicodeEncodeError:
-        raise InvalidInput("A text holds half a surrogate pair, which is not a character; remove it.") from None
+    return struct_json(record).decode()
 
 
 def body(record: object) -> dict[str, Any]:

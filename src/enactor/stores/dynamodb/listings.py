@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
 
-import msgspec
-
 from enactor.domain.attempt import RunStatus
 from enactor.domain.intent import ActionIntent, IntentStatus, is_expired
 from enactor.domain.ledger import LedgerEntry
-from enactor.domain.time import normal
 from enactor.ports.commands import InternalObject
 from enactor.ports.store import ExecutionFilter, ExecutionRow, LedgerFilter, RunDue
 from enactor.stores.dynamodb import codec, keys, tables
@@ -236,11 +233,7 @@ class Lister:
         await self._feed.last_position()
         if where.account_ids is not None and not where.account_ids:
             return []
-        where = msgspec.structs.replace(
-            where,
-            from_time=normal(where.from_time) if where.from_time else None,
-            to_time=normal(where.to_time) if where.to_time else None,
-        )
+        where = where.normal()
         if where.action_intent_id is not None:
             entries = await self._indexed_entries({2: f"ACTION_INTENT#{where.action_intent_id}"})
         elif where.trace_id is not None:

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
-import msgspec
-
 from enactor.domain.action_type import ActionType
 from enactor.domain.approval import Approval
 from enactor.domain.attempt import TERMINAL, ExecutionAttempt, RunStatus
@@ -270,11 +268,7 @@ class MemoryStore(LogReaders):
     async def ledger(
         self, tenant_id: str, where: LedgerFilter, limit: int, page_token: str | None
     ) -> Page[LedgerEntry]:
-        where = msgspec.structs.replace(
-            where,
-            from_time=normal(where.from_time) if where.from_time else None,
-            to_time=normal(where.to_time) if where.to_time else None,
-        )
+        where = where.normal()
         found = [it for it in self._records.ledger if it.tenant_id == tenant_id and _selected(it, where)]
         return _page(
             "ledger", tenant_id, where, found, lambda entry: (entry.position,), limit, page_token, kinds=(int,)

@@ -11,7 +11,7 @@ from enactor.domain.action_type import ActionType
 from enactor.domain.approval import Approval
 from enactor.domain.attempt import ExecutionAttempt
 from enactor.domain.budget import Budget
-from enactor.domain.errors import InvalidInput
+from enactor.domain.canonical import struct_json
 from enactor.domain.intent import ActionIntent
 from enactor.domain.kill_switch import KillSwitch
 from enactor.domain.log import LogCheckpoint, LogKey
@@ -40,8 +40,6 @@ class Execution(Struct, frozen=True):
 
 NEVER_RAN: Final = Execution(None, (), (), ())
 
-_encoder: Final = msgspec.json.Encoder()
-
 action_type: Final = msgspec.json.Decoder(ActionType).decode
 approval: Final = msgspec.json.Decoder(Approval).decode
 budget: Final = msgspec.json.Decoder(Budget).decode
@@ -60,7 +58,4 @@ undelivered: Final = msgspec.json.Decoder(Undelivered).decode
 
 def text_of(record: object) -> str:
     """The record as JSON. Raises `InvalidInput` when a text in it is not Unicode, as with half a surrogate pair."""
-    try:
-        return _encoder.encode(record).decode()
-    except UnicodeEncodeError:
-        raise InvalidInput("A text holds half a surrogate pair, which is not a character; remove it.") from None
+    return struct_json(record).decode()

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from enactor.domain.ledger import LedgerEntry
 from enactor.domain.log import LogCheckpoint, LogHead, LogKey, LogLeaf, LogRow
 from enactor.domain.merkle import Place
 from enactor.domain.paging import Position, page_of, page_position, page_token, require_limit
-from enactor.domain.time import normal
 from enactor.ports.store import LedgerFilter, Page
 from enactor.stores.sqlite import ledger_reads, log_reads
 from enactor.stores.sqlite.pool import Pool
@@ -28,11 +25,7 @@ class LedgerReaders:
     async def ledger(
         self, tenant_id: str, where: LedgerFilter, limit: int, page_token: str | None
     ) -> Page[LedgerEntry]:
-        where = msgspec.structs.replace(
-            where,
-            from_time=normal(where.from_time) if where.from_time else None,
-            to_time=normal(where.to_time) if where.to_time else None,
-        )
+        where = where.normal()
         listing = Listing("ledger", tenant_id, where, (int,), limit, page_token)
         after = int(listing.after[0]) if listing.after else 0
         found = await self._pool.read(ledger_reads.entries, tenant_id, where, limit + 1, after)
